@@ -1,0 +1,210 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use lingo_train::data::Prompt;
+
+/// Fine-tune language models on genomes.
+///
+/// A run is described by a TOML file (see configs/quickstart.toml for every key) and leaves a folder behind that
+/// `eval` and `predict` take.
+#[derive(Debug, Parser)]
+#[command(name = "lingo", version, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  lingo train configs/quickstart.toml
+  lingo train run.toml --set adapter.method=lora --set train.learning_rate=3e-4 --device wgpu
+  lingo predict runs/run --input genes.fasta --output genes.csv
+  lingo inspect models/opt-125m --data data/prom_300_tata")]
+pub struct Args {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Fine-tune a model as a run file says, select on dev, look at test once.
+    Train(TrainArgs),
+    /// Score a run, or a fine-tuned Hugging Face classifier, on labelled sequences.
+    Eval(EvalArgs),
+    /// Write class probabilities for sequences.
+    Predict(PredictArgs),
+    /// Show a model's architecture, tensors and matrices that can be adapted.
+    Inspect(InspectArgs),
+    /// Measure how fast training steps are, without training.
+    Bench(BenchArgs),
+    /// List the devices that this build can compute on.
+    Devices,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The run folder holds config.toml (resolved), metrics.csv and metrics.jsonl (a line an \
+evaluation), train.csv (a line a step), ranks.csv (a line an allocation), best/ and last/ (adapters with head), \
+checkpoint/ and result.json."
+)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The run folder [default: output.dir of the run file, else runs/<name of the run file>].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace a run folder that exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Steps before the clock starts.
+    #[arg(long, default_value_t = 5)]
+    pub warmup: usize,
+    /// Steps to measure.
+    #[arg(long, default_value_t = 20, value_parser = positive)]
+    pub steps: usize,
+}
+
+/// A run file and what replaces its keys.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The run file.
+    #[arg(value_name = "RUN.toml")]
+    pub file: PathBuf,
+    /// Replace a key of the run file, for example train.epochs=2; may be given often.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Where to compute: cpu, wgpu[:N], cuda[:N], tch or ndarray.
+    #[arg(long)]
+    pub device: Option<String>,
+}
+
+/// How a model is loaded for scoring.
+#[derive(Debug, clap::Args)]
+pub struct ModelArgs {
+    /// A run folder, an adapter in it (best or last), or the folder of a fine-tuned Hugging Face classifier.
+    #[arg(value_name = "RUN_DIR|MODEL_DIR")]
+    pub model: PathBuf,
+    /// Where to compute: cpu, wgpu[:N], cuda[:N], tch or ndarray.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Sequences a batch.
+    #[arg(long, default_value_t = 16, value_parser = positive)]
+    pub batch_size: usize,
+    /// The pretrained model, where it has moved since the run.
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+}
+
+/// The language around sequences; a run folder has its own.
+#[derive(Debug, clap::Args)]
+pub struct PromptArgs {
+    /// Text before each sequence, for models that are no run folder; \n is a line break.
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// Text behind each sequence, for models that are no run folder; \n is a line break.
+    #[arg(long)]
+    pub suffix: Option<String>,
+}
+
+impl PromptArgs {
+    /// The prompt that the options give, if they give one.
+    pub fn prompt(&self) -> Option<Prompt> {
+        let text = |option: &Option<String>| {
+            let option = option.as_deref().unwrap_or_default();
+            option.replace("\\n", "\n")
+        };
+        (self.prefix.is_some() || self.suffix.is_some())
+            .then(|| Prompt::new(text(&self.prefix), text(&self.suffix)))
+    }
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, clap::Args)]
+pub struct EvalArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// A CSV file with sequence and label, or a folder with train.csv, dev.csv and test.csv.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub data: PathBuf,
+    /// Which file of the folder.
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    pub split: Split,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A split of a task.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Split {
+    /// Trained on.
+    Train,
+    /// Selected on.
+    Dev,
+    /// Looked at once.
+    Test,
+}
+
+impl Split {
+    /// Its file in GUE's layout.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Train => "train.csv",
+            Self::Dev => "dev.csv",
+            Self::Test => "test.csv",
+        }
+    }
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, clap::Args)]
+pub struct PredictArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Sequences: CSV with a column `sequence`, or FASTA.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write: CSV with id, prediction, p_0, p_1, ...
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace an output file that exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, clap::Args)]
+pub struct InspectArgs {
+    /// A Hugging Face folder or a .gguf file.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// List every tensor.
+    #[arg(long)]
+    pub tensors: bool,
+    /// Count the tokens of these sequences: a file, or a folder with train.csv.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, for example train.epochs=2".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number above 0".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}

@@ -1,0 +1,37 @@
+//! `lingo eval`.
+
+use anyhow::Result;
+use lingo_train::data::read_gue;
+use lingo_train::evaluate;
+use lingo_train::metric::{MetricName, Scores};
+
+use crate::args::EvalArgs;
+use crate::scorer::Scorer;
+
+/// Scores a model on labelled sequences.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    let path = match args.data.is_dir() {
+        true => args.data.join(args.split.file_name()),
+        false => args.data.clone(),
+    };
+    let scorer = Scorer::load(&args.model)?;
+    let records = read_gue(&path, Some(scorer.classes()))?;
+    let (samples, logits) = scorer.score(&records)?;
+    let scores = evaluate::score(&logits, scorer.classes(), &samples)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&scores)?);
+    } else {
+        print_scores(&scores);
+    }
+    Ok(())
+}
+
+/// Prints metrics, one a line.
+pub fn print_scores(scores: &Scores) {
+    for name in MetricName::ALL {
+        match scores.get(name) {
+            Some(value) => println!("{:<10} {value:.4}", name.name()),
+            None => println!("{:<10} undefined: some class has no example", name.name()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `lingo inspect`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use lingo_core::models::ModelConfig;
+use lingo_train::data::{Prompt, read_sequences};
+use lingo_train::task::TextEncoder;
+use weights_import::{Checkpoint, Role};
+
+use crate::args::InspectArgs;
+use crate::scorer::text;
+
+/// Shows what a model is made of.
+pub fn run(args: &InspectArgs) -> Result<()> {
+    let checkpoint = Checkpoint::open(&args.model)?;
+    let config = checkpoint.config();
+    println!(
+        "model       {} ({})",
+        args.model.display(),
+        checkpoint.format()
+    );
+    println!("type        {}", config.model_type());
+    println!("shape       {}", shape(config));
+    println!("input       at most {} tokens", config.max_tokens());
+
+    let tensors = checkpoint.tensors();
+    let count = |role: Role| -> usize {
+        let of_role = tensors.iter().filter(|tensor| tensor.role == role);
+        of_role
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum()
+    };
+    println!(
+        "parameters  {} in the pretrained network",
+        count(Role::Used)
+    );
+    match checkpoint.classes() {
+        Some(classes) => println!(
+            "head        {classes} classes, {} parameters",
+            count(Role::Head)
+        ),
+        None => println!("head        none: `lingo train` adds one"),
+    }
+    if count(Role::Ignored) > 0 {
+        println!(
+            "ignored     {} (not needed to classify)",
+            count(Role::Ignored)
+        );
+    }
+
+    println!(
+        "\nmatrices that can be adapted (rank r adds r x (rows + columns), and r more with singular values)"
+    );
+    let mut matrices: BTreeMap<String, (usize, Vec<usize>)> = BTreeMap::new();
+    for tensor in tensors.iter().filter(|tensor| tensor.role == Role::Used) {
+        if let Some(suffix) = adaptable_suffix(&tensor.name) {
+            let entry = matrices.entry(suffix).or_insert((0, tensor.shape.clone()));
+            entry.0 += 1;
+        }
+    }
+    for (suffix, (count, shape)) in &matrices {
+        let paper = paper_name(config, suffix).unwrap_or("");
+        println!(
+            "  {paper:<4} {suffix:<24} {count:>4} of {} x {}",
+            shape[0], shape[1]
+        );
+    }
+
+    if args.tensors {
+        println!("\ntensors");
+        for tensor in &tensors {
+            println!(
+                "  {:<8} {:<8} {:?} {}",
+                format!("{:?}", tensor.role).to_lowercase(),
+                tensor.dtype,
+                tensor.shape,
+                tensor.name
+            );
+        }
+    }
+    match &args.data {
+        Some(data) => {
+            println!();
+            count_tokens(args, data, &checkpoint)
+        }
+        None => Ok(()),
+    }
+}
+
+fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpoint) -> Result<()> {
+    let path = match data.is_dir() {
+        true => data.join("train.csv"),
+        false => data.to_owned(),
+    };
+    let records = read_sequences(&path)?;
+    let prompt = args.prompt.prompt().unwrap_or_else(Prompt::default);
+    let text = TextEncoder::new(
+        text(checkpoint)?,
+        prompt,
+        0,
+        true,
+        checkpoint.config().max_tokens(),
+    )?;
+    let (_, report) = text.encoder.encode(&records)?;
+    println!("tokens of {}", path.display());
+    println!(
+        "  {} sequences, {} bp, {:.2} bp a token of DNA",
+        report.sequences,
+        report.bp,
+        report.bp_per_token()
+    );
+    let mean = report.tokens as f64 / report.sequences as f64;
+    println!(
+        "  {mean:.1} tokens a sequence with prompt, at most {}; {} cut",
+        report.longest_tokens, report.truncated
+    );
+    println!(
+        "  {} rows of the token table are in reach",
+        text.rows().map_or(0, <[u32]>::len)
+    );
+    Ok(())
+}
+
+fn shape(config: &ModelConfig) -> String {
+    match config {
+        ModelConfig::Opt(c) => format!(
+            "{} layers of width {}, {} heads, MLP {}, vocabulary {} x {}, {}",
+            c.num_hidden_layers,
+            c.hidden_size,
+            c.num_attention_heads,
+            c.ffn_dim,
+            c.vocab_size,
+            c.word_embed_proj_dim,
+            if c.do_layer_norm_before {
+                "pre-LN"
+            } else {
+                "post-LN"
+            }
+        ),
+        ModelConfig::Llama(c) => format!(
+            "{} layers of width {}, {} heads ({} for keys) of {}, MLP {}, vocabulary {}",
+            c.num_hidden_layers,
+            c.hidden_size,
+            c.num_attention_heads,
+            c.num_key_value_heads,
+            c.head_dim,
+            c.intermediate_size,
+            c.vocab_size
+        ),
+    }
+}
+
+/// The path of an adaptable matrix without its layer: `self_attn.q_proj` of `layers.3.self_attn.q_proj.weight`.
+fn adaptable_suffix(name: &str) -> Option<String> {
+    let inside = name.strip_prefix("layers.")?.split_once('.')?.1;
+    let path = inside.strip_suffix(".weight")?;
+    (path.contains("proj") || path.starts_with("fc")).then(|| path.to_owned())
+}
+
+fn paper_name(config: &ModelConfig, suffix: &str) -> Option<&'static str> {
+    let last = suffix.rsplit('.').next()?;
+    let names = config.paper_names();
+    names
+        .iter()
+        .find(|(_, suffixes)| suffixes.contains(&last))
+        .map(|(name, _)| *name)
+}

@@ -1,0 +1,8 @@
+//! One file a verb.
+
+pub mod bench;
+pub mod devices;
+pub mod eval;
+pub mod inspect;
+pub mod predict;
+pub mod train;

@@ -1,0 +1,159 @@
+//! `lingo train`.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use burn::train::Interrupter;
+use burn::train::renderer::MetricsRenderer;
+use lingo_train::config::{Method, RunConfig};
+use lingo_train::result::RunResult;
+use lingo_train::run::{Run, Surroundings};
+use lingo_train::task::Task;
+use weights_import::Checkpoint;
+
+use super::eval::print_scores;
+use crate::args::{RunArgs, TrainArgs};
+use crate::device::{Selected, select};
+use crate::progress::Plain;
+use crate::scorer::{load_backbone, text};
+
+/// Fine-tunes a model as the run file says.
+pub fn run(args: &TrainArgs) -> Result<()> {
+    let config = load_config(&args.run)?;
+    let dir = run_folder(args, &config);
+    check_folder(&dir, args.overwrite)?;
+    let (run, selected) = prepare(config)?;
+    eprintln!(
+        "{run}\ndevice      {}\nrun folder  {}",
+        selected.name,
+        dir.display()
+    );
+
+    clear_folder(&dir)?;
+    let interrupter = Interrupter::new();
+    stop_on_signals(&interrupter)?;
+    let renderer: Option<Box<dyn MetricsRenderer>> = match std::io::stdout().is_terminal() {
+        true => None,
+        false => Some(Box::new(Plain::new())),
+    };
+    let result = run.train(Surroundings {
+        compute: selected.compute,
+        device_name: selected.name,
+        dir: dir.clone(),
+        renderer,
+        interrupter,
+    })?;
+    report(&result, &dir);
+    Ok(())
+}
+
+/// Reads a run file with what replaces its keys.
+pub fn load_config(args: &RunArgs) -> Result<RunConfig> {
+    let device = args
+        .device
+        .iter()
+        .map(|device| ("device".to_owned(), device.clone()));
+    let set: Vec<(String, String)> = args.set.iter().cloned().chain(device).collect();
+    Ok(RunConfig::load(&args.file, &set)?)
+}
+
+/// Loads data and model, and makes them a run.
+pub fn prepare(config: RunConfig) -> Result<(Run, Selected)> {
+    let selected = select(&config.device)?;
+    let mut checkpoint = Checkpoint::open(&config.model)?;
+    let limit = checkpoint.config().max_tokens();
+    let model_type = checkpoint.config().model_type();
+    eprintln!(
+        "model       {} ({model_type}, {})",
+        config.model.display(),
+        checkpoint.format()
+    );
+    let task = Task::load(&config, text(&checkpoint)?, limit)?;
+    let device = selected.device.clone().autodiff();
+    let backbone = load_backbone(&mut checkpoint, &task.text, &selected, device)?;
+    Ok((Run::prepare(config, task, model_type, backbone)?, selected))
+}
+
+fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {
+    let named = args.out.clone().or_else(|| config.output.dir.clone());
+    named.unwrap_or_else(|| {
+        Path::new("runs").join(args.run.file.file_stem().unwrap_or("run".as_ref()))
+    })
+}
+
+/// Whether the run folder may be used; nothing is touched yet.
+fn check_folder(dir: &Path, overwrite: bool) -> Result<()> {
+    if !dir.exists() || is_empty(dir) {
+        return Ok(());
+    }
+    if !dir.join("config.toml").is_file() {
+        bail!(
+            "{} exists and is no run folder; choose another with --out",
+            dir.display()
+        );
+    }
+    if !overwrite {
+        bail!(
+            "{} holds a run already; choose another folder with --out, or replace it with --overwrite",
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
+fn is_empty(dir: &Path) -> bool {
+    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+/// Makes an empty run folder; what was there has been checked to be a run.
+fn clear_folder(dir: &Path) -> Result<()> {
+    if dir.exists() {
+        std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
+}
+
+/// The first signal stops training after the step under way; the second ends the process.
+fn stop_on_signals(interrupter: &Interrupter) -> Result<()> {
+    let interrupter = interrupter.clone();
+    ctrlc::set_handler(move || {
+        if interrupter.should_stop() {
+            std::process::exit(crate::INTERRUPTED.into());
+        }
+        eprintln!("stopping after this step; once more to quit at once");
+        interrupter.stop(Some("interrupted"));
+    })
+    .context("cannot listen to signals")
+}
+
+fn report(result: &RunResult, dir: &Path) {
+    println!(
+        "test, chosen on dev by {} at step {}:",
+        result.selected_by, result.chosen_step
+    );
+    print_scores(&result.test);
+    if result.method != Method::Full {
+        let ranks = result
+            .active_ranks
+            .map_or(String::new(), |ranks| format!(" in {ranks} ranks"));
+        println!(
+            "{:<10} {} parameters{ranks}",
+            "adapter", result.adapter_parameters_final
+        );
+    }
+    let memory = result
+        .peak_memory_mib
+        .map_or(String::new(), |mib| format!(", peak memory {mib:.0} MiB"));
+    println!(
+        "{:<10} {} steps in {:.0} s, {:.0} tokens/s{memory}",
+        "training", result.steps, result.train_secs, result.tokens_per_sec
+    );
+    if result.steps_skipped > 0 {
+        println!(
+            "{:<10} {} steps, their gradients were not finite",
+            "skipped", result.steps_skipped
+        );
+    }
+    println!("{:<10} {}", "saved in", dir.display());
+}

@@ -1,0 +1,207 @@
+//! Devices by name, chosen at run time among the backends that were compiled in.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::available_parallelism;
+
+use anyhow::{Context as _, Result, bail};
+use burn::tensor::{Device, Tensor};
+use lingo_core::nn::noise::MaskSource;
+use lingo_train::run::Compute;
+use lingo_train::workers::Workers;
+
+/// Largest buffer that WebGPU promises to bind, in bytes; many laptops bind no more.
+const WGPU_BINDING_BYTES: usize = 128 << 20;
+
+/// A kind of device, by the name of its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Burn's CPU backend, flex.
+    Cpu,
+    /// Any GPU through WebGPU's native implementation.
+    Wgpu,
+    /// NVIDIA.
+    Cuda,
+    /// LibTorch on the CPU.
+    Tch,
+    /// The older CPU backend.
+    Ndarray,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Wgpu, Self::Cuda, Self::Tch, Self::Ndarray];
+
+    /// Its name on the command line, which is the cargo feature's too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
+            Self::Tch => "tch",
+            Self::Ndarray => "ndarray",
+        }
+    }
+
+    /// Whether this build has the backend.
+    pub fn compiled(self) -> bool {
+        match self {
+            Self::Cpu => cfg!(feature = "cpu"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Cuda => cfg!(feature = "cuda"),
+            Self::Tch => cfg!(feature = "tch"),
+            Self::Ndarray => cfg!(feature = "ndarray"),
+        }
+    }
+
+    /// The devices of this kind that the machine has; empty where the backend was not compiled in.
+    pub fn found(self) -> Vec<Device> {
+        let list: fn() -> Vec<Device> = match self {
+            #[cfg(feature = "cpu")]
+            Self::Cpu => || vec![Device::flex()],
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => || Device::enumerate(burn::tensor::DeviceType::Wgpu).to_vec(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda => || Device::enumerate(burn::tensor::DeviceType::Cuda).to_vec(),
+            #[cfg(feature = "tch")]
+            #[allow(deprecated)]
+            // LibTorch is offered for as long as the framework has it
+            Self::Tch => || vec![Device::libtorch()],
+            #[cfg(feature = "ndarray")]
+            #[allow(deprecated)] // likewise
+            Self::Ndarray => || vec![Device::ndarray()],
+            #[allow(unreachable_patterns)]
+            _ => Vec::new,
+        };
+        // A missing driver makes some backends panic.
+        quietly(list).unwrap_or_default()
+    }
+}
+
+/// A device that has been tried.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// The device, without autodiff.
+    pub device: Device,
+    /// As asked for.
+    pub name: String,
+    /// How it is made use of.
+    pub compute: Compute,
+    /// Largest tensor that it is sure to take, in bytes.
+    pub max_tensor_bytes: Option<usize>,
+}
+
+/// Finds a device by its name, `kind` or `kind:index`, and tries it.
+///
+/// # Errors
+/// If the name is unknown, the backend was not compiled in, or the device is absent or does not compute.
+pub fn select(name: &str) -> Result<Selected> {
+    let (kind, index) = parse(name)?;
+    if !kind.compiled() {
+        bail!(
+            "device `{name}`: this lingo was built without {kind}; build it with `cargo build --release -p lingo-cli \
+             --features {kind}`, or choose one that `lingo devices` lists",
+            kind = kind.name()
+        );
+    }
+    let mut found = kind.found();
+    let index = index.unwrap_or(0);
+    if index >= found.len() {
+        let count = match found.len() {
+            0 => "none".to_owned(),
+            n => format!("{n}, counted from 0"),
+        };
+        bail!(
+            "device `{name}`: the machine has {count} of this kind; see `lingo devices`, and check the driver{}",
+            match kind {
+                Kind::Wgpu => " (Vulkan, Metal or DirectX 12)",
+                Kind::Cuda => " (CUDA)",
+                _ => "",
+            }
+        );
+    }
+    let device = found.swap_remove(index);
+    let probe = device.clone();
+    let sum = quietly(move || Tensor::<1>::ones([4], &probe).sum().into_scalar::<f32>());
+    if sum != Some(4.0) {
+        bail!(
+            "device `{name}` was found but does not compute; check its driver, or choose another with --device"
+        );
+    }
+    Ok(Selected {
+        device,
+        name: name.to_owned(),
+        compute: Compute {
+            masks: match kind {
+                Kind::Cpu | Kind::Ndarray | Kind::Tch => MaskSource::Host,
+                Kind::Wgpu | Kind::Cuda => MaskSource::Device,
+            },
+            workers: Workers::new(match kind {
+                Kind::Cpu => available_parallelism().map_or(1, usize::from),
+                Kind::Wgpu | Kind::Cuda | Kind::Tch | Kind::Ndarray => 1,
+            })?,
+        },
+        max_tensor_bytes: (kind == Kind::Wgpu).then_some(WGPU_BINDING_BYTES),
+    })
+}
+
+fn parse(name: &str) -> Result<(Kind, Option<usize>)> {
+    let (kind, index) = match name.split_once(':') {
+        Some((kind, index)) => (kind, Some(index)),
+        None => (name, None),
+    };
+    let Some(kind) = Kind::ALL.into_iter().find(|k| k.name() == kind) else {
+        bail!(
+            "device `{name}` is none that lingo knows; choose cpu, wgpu[:N], cuda[:N], tch or ndarray"
+        );
+    };
+    let index = index
+        .map(|index| {
+            index
+                .parse()
+                .with_context(|| format!("device `{name}`: `{index}` is no number of a device"))
+        })
+        .transpose()?;
+    Ok((kind, index))
+}
+
+/// Runs what may panic, and says nothing of it.
+fn quietly<T>(action: impl FnOnce() -> T) -> Option<T> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = catch_unwind(AssertUnwindSafe(action));
+    std::panic::set_hook(hook);
+    outcome.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names_are_a_kind_and_an_index() {
+        assert_eq!(parse("cpu").unwrap(), (Kind::Cpu, None));
+        assert_eq!(parse("cuda:3").unwrap(), (Kind::Cuda, Some(3)));
+        for name in ["gpu", "", "cuda:", "wgpu:x", "cuda:-1"] {
+            assert!(parse(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_device_that_is_absent_is_one_error_that_says_what_to_do() {
+        let message = |name: &str| select(name).unwrap_err().to_string();
+        assert!(message("cpu:7").contains("has 1, counted from 0"));
+        for kind in Kind::ALL.into_iter().filter(|kind| !kind.compiled()) {
+            let message = message(kind.name());
+            assert!(
+                message.contains(&format!("--features {}", kind.name())),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_cpu_computes() {
+        assert_eq!(select("cpu").unwrap().compute.masks, MaskSource::Host);
+    }
+}

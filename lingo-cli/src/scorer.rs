@@ -1,0 +1,189 @@
+//! A model ready to score sequences: a run's adapter on its pretrained model, or somebody's fine-tuned classifier.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use burn::data::dataloader::DataLoader as _;
+use lingo_core::models::{Classifier, ModelConfig, Pretrained};
+use lingo_core::nn::Loader;
+use lingo_train::data::{EvalLoader, Prompt, Record, Sample};
+use lingo_train::evaluate;
+use lingo_train::saved::{MANIFEST_FILE, Saved};
+use lingo_train::task::{Text, TextEncoder};
+use lingo_train::workers::Workers;
+use weights_import::Checkpoint;
+
+use crate::args::ModelArgs;
+use crate::device::{Selected, select};
+
+/// A classifier with its text encoder.
+pub struct Scorer {
+    classifier: Classifier,
+    text: TextEncoder,
+    batch_size: usize,
+    workers: Workers,
+}
+
+impl Scorer {
+    /// Loads the model that the arguments name.
+    pub fn load(args: &ModelArgs) -> Result<Self> {
+        let selected = select(&args.device)?;
+        match adapter_dir(&args.model)? {
+            Some(dir) => Self::from_run(&dir, args, &selected),
+            None => Self::from_checkpoint(args, &selected),
+        }
+    }
+
+    fn from_run(dir: &Path, args: &ModelArgs, selected: &Selected) -> Result<Self> {
+        if args.prompt.prompt().is_some() {
+            bail!(
+                "--prefix and --suffix are for plain models: a run is scored with the prompt it was trained with"
+            );
+        }
+        let saved = Saved::open(dir)?;
+        let manifest = &saved.manifest;
+        let base = args.base.as_deref().unwrap_or(&manifest.model);
+        let mut checkpoint = Checkpoint::open(base).with_context(|| {
+            format!(
+                "the pretrained model of this run, {}, cannot be opened (if it has moved: --base)",
+                base.display()
+            )
+        })?;
+        let found = checkpoint.config().model_type();
+        if found != manifest.model_type {
+            bail!(
+                "{} is a model of type {found}, the run was trained on one of type {}",
+                base.display(),
+                manifest.model_type
+            );
+        }
+        let prompt = Prompt::new(&manifest.prefix, &manifest.suffix);
+        let text = TextEncoder::new(
+            text(&checkpoint)?,
+            prompt,
+            manifest.max_tokens,
+            manifest.restricted,
+            checkpoint.config().max_tokens(),
+        )?;
+        let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
+        let classifier = Classifier::with_new_head(backbone, manifest.classes, manifest.seed);
+        Ok(Self {
+            classifier: saved.apply(classifier)?,
+            text,
+            batch_size: args.batch_size,
+            workers: selected.compute.workers.clone(),
+        })
+    }
+
+    fn from_checkpoint(args: &ModelArgs, selected: &Selected) -> Result<Self> {
+        let mut checkpoint = Checkpoint::open(&args.model)?;
+        let Some(classes) = checkpoint.classes() else {
+            bail!(
+                "{} is a pretrained model without a classification head (no tensor `score.weight`); fine-tune it with \
+                 `lingo train`, and give the run folder",
+                args.model.display()
+            );
+        };
+        let prompt = args.prompt.prompt().unwrap_or_default();
+        let limit = checkpoint.config().max_tokens();
+        let text = TextEncoder::new(text(&checkpoint)?, prompt, 0, true, limit)?;
+        let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
+        let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
+        let classifier = Classifier::with_own_head(backbone, classes, &mut loader)?;
+        Ok(Self {
+            classifier,
+            text,
+            batch_size: args.batch_size,
+            workers: selected.compute.workers.clone(),
+        })
+    }
+
+    /// `C`.
+    pub fn classes(&self) -> usize {
+        self.classifier.classes()
+    }
+
+    /// Samples of the records, and their logits `[N, C]`.
+    pub fn score(&self, records: &[Record]) -> Result<(Vec<Sample>, Vec<f32>)> {
+        let (samples, report) = self.text.encoder.encode(records)?;
+        if report.truncated > 0 {
+            eprintln!(
+                "note: {} of {} sequences were cut to {} tokens ({} bp lost)",
+                report.truncated, report.sequences, self.text.max_tokens, report.bp_cut
+            );
+        }
+        let loader = EvalLoader::new(samples.clone().into(), self.batch_size, self.text.pad);
+        let bar = indicatif::ProgressBar::new(loader.num_items() as u64);
+        let logits = evaluate::logits(&self.classifier, &loader, &self.workers, &|| bar.inc(1))?;
+        bar.finish_and_clear();
+        Ok((samples, logits))
+    }
+}
+
+/// Where the adapter is that `path` means, if it means one: `path` itself, or the chosen one of a run.
+fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
+    if path.join(MANIFEST_FILE).is_file() {
+        return Ok(Some(path.to_owned()));
+    }
+    let best = path.join("best");
+    if best.join(MANIFEST_FILE).is_file() {
+        return Ok(Some(best));
+    }
+    let last = path.join("last");
+    if last.join(MANIFEST_FILE).is_file() {
+        bail!(
+            "the run in {} did not end, so that nothing was chosen; to use its newest adapter all the same, give {}",
+            path.display(),
+            last.display()
+        );
+    }
+    if path.join("train.csv").is_file() && path.join("config.toml").is_file() {
+        bail!(
+            "the run in {} was cut off before it saved an adapter; train it again",
+            path.display()
+        );
+    }
+    Ok(None)
+}
+
+/// A checkpoint's tokenizer.
+pub fn text(checkpoint: &Checkpoint) -> Result<Text> {
+    let weights_import::TextTokenizer {
+        tokenizer,
+        bos,
+        pad,
+        ..
+    } = checkpoint.tokenizer()?;
+    Ok(Text {
+        tokenizer,
+        bos,
+        pad,
+    })
+}
+
+/// Loads the backbone with the rows of the token table that `text` keeps.
+pub fn load_backbone(
+    checkpoint: &mut Checkpoint,
+    text: &TextEncoder,
+    selected: &Selected,
+    device: burn::tensor::Device,
+) -> Result<Pretrained> {
+    let config: ModelConfig = checkpoint.config().clone();
+    let [rows, width] = config.token_table();
+    let rows = text.rows().map_or(rows, <[u32]>::len);
+    let bytes = rows * width * size_of::<f32>();
+    if let Some(most) = selected.max_tensor_bytes.filter(|most| bytes > *most) {
+        bail!(
+            "the token table of {rows} x {width} needs {} MiB in one piece, {} may bind no more than {} MiB; set \
+             tokenizer.restrict = true, which keeps only the rows that DNA and prompt can reach",
+            bytes >> 20,
+            selected.name,
+            most >> 20
+        );
+    }
+    let rows: Option<Vec<u32>> = text.rows().map(<[u32]>::to_vec);
+    let mut loader = Loader::new(checkpoint, &device, rows.as_deref());
+    let backbone = Pretrained::load(&config, &mut loader)?;
+    checkpoint.check_complete()?;
+    Ok(backbone)
+}

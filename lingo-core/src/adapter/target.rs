@@ -1,0 +1,134 @@
+//! Which matrices a run adapts.
+
+use std::fmt::Write as _;
+
+use crate::models::PaperName;
+
+/// A pattern that names no matrix of the model.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", describe(.pattern, .paper_names, .available))]
+pub struct UnmatchedTarget {
+    /// The pattern as given.
+    pub pattern: String,
+    /// The paper's names that the model knows.
+    pub paper_names: Vec<&'static str>,
+    /// The suffixes that the model's matrices have.
+    pub available: Vec<String>,
+}
+
+fn describe(pattern: &str, paper_names: &[&str], available: &[String]) -> String {
+    let mut text = format!("adapter target `{pattern}` matches no matrix of this model; ");
+    let _ = write!(
+        text,
+        "the paper's names are {}, the checkpoint's are {}",
+        paper_names.join(" "),
+        available.join(" ")
+    );
+    text
+}
+
+/// One pattern and the matrices that it named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// The pattern as given.
+    pub pattern: String,
+    /// Indices into the list of paths, ascending.
+    pub indices: Vec<usize>,
+}
+
+/// Finds the matrices that `patterns` name: the paper's names, or suffixes of the checkpoint's own paths, cut at a
+/// dot. A matrix named twice is counted with the first pattern.
+///
+/// # Errors
+/// If a pattern names nothing.
+pub fn match_targets(
+    paths: &[String],
+    paper_names: &[PaperName],
+    patterns: &[String],
+) -> Result<Vec<Match>, UnmatchedTarget> {
+    let mut taken = vec![false; paths.len()];
+    let mut matches = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        let suffixes: Vec<&str> = match paper_names.iter().find(|(name, _)| name == pattern) {
+            Some((_, suffixes)) => suffixes.to_vec(),
+            None => vec![pattern],
+        };
+        let named: Vec<usize> = (0..paths.len())
+            .filter(|i| suffixes.iter().any(|suffix| ends_with(&paths[*i], suffix)))
+            .collect();
+        if named.is_empty() {
+            return Err(UnmatchedTarget {
+                pattern: pattern.clone(),
+                paper_names: paper_names.iter().map(|(name, _)| *name).collect(),
+                available: suffixes_of(paths),
+            });
+        }
+        let indices: Vec<usize> = named.into_iter().filter(|i| !taken[*i]).collect();
+        for i in &indices {
+            taken[*i] = true;
+        }
+        matches.push(Match {
+            pattern: pattern.clone(),
+            indices,
+        });
+    }
+    Ok(matches)
+}
+
+/// Whether `suffix` stands at the end of `path`, at a dot.
+fn ends_with(path: &str, suffix: &str) -> bool {
+    !suffix.is_empty()
+        && path
+            .strip_suffix(suffix)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The paths' last parts, each once, in their order.
+fn suffixes_of(paths: &[String]) -> Vec<String> {
+    let mut suffixes = Vec::new();
+    for path in paths {
+        let last = path.rsplit('.').next().unwrap_or(path).to_owned();
+        if !suffixes.contains(&last) {
+            suffixes.push(last);
+        }
+    }
+    suffixes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const NAMES: &[PaperName] = &[("Wq", &["q_proj"]), ("Wf1", &["gate_proj", "up_proj"])];
+
+    fn paths() -> Vec<String> {
+        ["self_attn.q_proj", "mlp.gate_proj", "mlp.up_proj"]
+            .iter()
+            .flat_map(|name| (0..2).map(move |i| format!("layers.{i}.{name}")))
+            .collect()
+    }
+
+    fn find(patterns: &[&str]) -> Result<Vec<Match>, UnmatchedTarget> {
+        let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
+        match_targets(&paths(), NAMES, &patterns)
+    }
+
+    #[test]
+    fn the_papers_names_are_translated_and_suffixes_cut_at_dots() {
+        let matches = find(&["Wq", "Wf1", "layers.1.mlp.up_proj"]).unwrap();
+        assert_eq!(matches[0].indices, [0, 1]);
+        assert_eq!(matches[1].indices, [2, 3, 4, 5]);
+        assert!(matches[2].indices.is_empty(), "already taken by Wf1");
+        assert_eq!(find(&["1.mlp.up_proj"]).unwrap()[0].indices, [5]);
+    }
+
+    #[test]
+    fn a_pattern_without_match_is_an_error_that_lists_what_there_is() {
+        for pattern in ["output_proj", "proj", "", "Wo"] {
+            let message = find(&["Wq", pattern]).unwrap_err().to_string();
+            assert!(message.contains(&format!("`{pattern}`")), "{message}");
+            assert!(message.contains("q_proj gate_proj up_proj"), "{message}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Builds modules from pretrained tensors.
+
+use burn::module::{Param, ParamId};
+use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear, RmsNorm};
+use burn::tensor::{Device, Tensor};
+
+use super::Projection;
+use crate::weights::{WeightError, WeightSource};
+
+/// Reads tensors from a [`WeightSource`] onto a device, as parameters that do not ask for gradients.
+pub struct Loader<'a> {
+    source: &'a mut dyn WeightSource,
+    device: &'a Device,
+    tokens: Option<&'a [u32]>,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader from `source` onto `device`.
+    ///
+    /// With `tokens`, token embeddings keep those rows alone, in that order: row `i` of the loaded table is row
+    /// `tokens[i]` of the checkpoint's. For a frozen table and inputs renumbered alike this changes no result.
+    pub fn new(
+        source: &'a mut dyn WeightSource,
+        device: &'a Device,
+        tokens: Option<&'a [u32]>,
+    ) -> Self {
+        Self {
+            source,
+            device,
+            tokens,
+        }
+    }
+
+    /// The device that is loaded onto.
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// A projection from `d_input` to `d_output`; `name` names a matrix `[d_output, d_input]`.
+    ///
+    /// # Errors
+    /// If `name.weight`, or `name.bias` where asked for, cannot be had.
+    pub fn projection(
+        &mut self,
+        name: &str,
+        [d_input, d_output]: [usize; 2],
+        bias: bool,
+    ) -> Result<Projection, WeightError> {
+        Ok(Projection::new(self.linear(
+            name,
+            [d_input, d_output],
+            bias,
+        )?))
+    }
+
+    /// A linear layer from `d_input` to `d_output`; `name` names a matrix `[d_output, d_input]`.
+    ///
+    /// # Errors
+    /// If `name.weight`, or `name.bias` where asked for, cannot be had.
+    pub fn linear(
+        &mut self,
+        name: &str,
+        [d_input, d_output]: [usize; 2],
+        bias: bool,
+    ) -> Result<Linear, WeightError> {
+        let weight: Tensor<2> = self.tensor(&format!("{name}.weight"), [d_output, d_input])?;
+        let bias = match bias {
+            true => Some(frozen(self.tensor(&format!("{name}.bias"), [d_output])?)),
+            false => None,
+        };
+        Ok(Linear {
+            weight: frozen(weight.transpose()),
+            bias,
+        })
+    }
+
+    /// A layer normalisation over `width` features with gain and bias.
+    ///
+    /// # Errors
+    /// If one of the two tensors cannot be had.
+    pub fn layer_norm(
+        &mut self,
+        name: &str,
+        width: usize,
+        epsilon: f64,
+    ) -> Result<LayerNorm, WeightError> {
+        let mut norm = LayerNormConfig::new(width)
+            .with_epsilon(epsilon)
+            .init(self.device);
+        norm.gamma = frozen(self.tensor(&format!("{name}.weight"), [width])?);
+        norm.beta = Some(frozen(self.tensor(&format!("{name}.bias"), [width])?));
+        Ok(norm)
+    }
+
+    /// A root-mean-square normalisation over `width` features.
+    ///
+    /// # Errors
+    /// If the gain cannot be had.
+    pub fn rms_norm(
+        &mut self,
+        name: &str,
+        width: usize,
+        epsilon: f64,
+    ) -> Result<RmsNorm, WeightError> {
+        let gamma = frozen(self.tensor(&format!("{name}.weight"), [width])?);
+        Ok(RmsNorm { gamma, epsilon })
+    }
+
+    /// A table `[rows, width]` that the restriction of tokens does not touch.
+    ///
+    /// # Errors
+    /// If the tensor cannot be had.
+    pub fn table(&mut self, name: &str, shape: [usize; 2]) -> Result<Embedding, WeightError> {
+        Ok(Embedding {
+            weight: frozen(self.tensor(&format!("{name}.weight"), shape)?),
+        })
+    }
+
+    /// The token embeddings, restricted where the loader is.
+    ///
+    /// # Errors
+    /// If the tensor cannot be had.
+    pub fn token_embedding(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+    ) -> Result<Embedding, WeightError> {
+        let Some(tokens) = self.tokens else {
+            return self.table(name, shape);
+        };
+        let data = self
+            .source
+            .take_rows(&format!("{name}.weight"), shape, tokens)?;
+        Ok(Embedding {
+            weight: frozen(Tensor::from_data(data, self.device)),
+        })
+    }
+
+    fn tensor<const D: usize>(
+        &mut self,
+        name: &str,
+        shape: [usize; D],
+    ) -> Result<Tensor<D>, WeightError> {
+        Ok(Tensor::from_data(
+            self.source.take(name, &shape)?,
+            self.device,
+        ))
+    }
+}
+
+/// A parameter that asks for no gradient until told otherwise.
+fn frozen<const D: usize>(tensor: Tensor<D>) -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), tensor.set_require_grad(false))
+}

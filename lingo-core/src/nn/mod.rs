@@ -1,0 +1,14 @@
+//! Building blocks shared by the architectures.
+
+pub mod activation;
+pub mod attention;
+pub mod loader;
+pub mod noise;
+pub mod norm;
+pub mod projection;
+pub mod rotary;
+
+pub use activation::Activation;
+pub use loader::Loader;
+pub use noise::Noise;
+pub use projection::{Input, Projection};

@@ -1,0 +1,153 @@
+//! Dropout whose draws depend on the seed and the number of the batch alone.
+
+use std::cell::Cell;
+
+use burn::tensor::{Bool, Device, Distribution, Tensor, TensorData};
+
+/// Where dropout masks are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskSource {
+    /// On the host, by a counter-based generator: fast where the device's memory is the host's, and the same on
+    /// every such device.
+    Host,
+    /// By the device's own generator, reseeded for each batch.
+    Device,
+}
+
+/// The randomness of one forward pass: off in evaluation, a numbered stream of masks in training.
+#[derive(Debug)]
+pub struct Noise {
+    source: Option<MaskSource>,
+    key: u64,
+    drawn: Cell<u64>,
+}
+
+impl Noise {
+    /// No noise: dropout is the identity.
+    pub fn off() -> Self {
+        Self {
+            source: None,
+            key: 0,
+            drawn: Cell::new(0),
+        }
+    }
+
+    /// The noise of a part of a batch, given by the two numbers, in a run seeded with `seed`.
+    pub fn new(source: MaskSource, device: &Device, seed: u64, [batch, part]: [u64; 2]) -> Self {
+        let key = mix(seed ^ mix(mix(part) ^ batch.wrapping_add(0x6C69_6E67_6F64_726F)));
+        if source == MaskSource::Device {
+            device.seed(key);
+        }
+        Self {
+            source: Some(source),
+            key,
+            drawn: Cell::new(0),
+        }
+    }
+
+    /// Sets each element to zero with chance `probability`, and returns what the others are yet to be multiplied
+    /// with, 1 / (1 - probability): often a smaller tensor further on can take it. The shape stays. Every call draws
+    /// a mask of its own.
+    pub fn zero<const D: usize>(&self, x: Tensor<D>, probability: f64) -> (Tensor<D>, f64) {
+        let Some(source) = self.source.filter(|_| probability > 0.0) else {
+            return (x, 1.0);
+        };
+        let device = x.device().inner();
+        let shape = x.dims();
+        let (mask, dropped): (Tensor<D, Bool>, f64) = match source {
+            MaskSource::Host => {
+                let stream = self.drawn.get();
+                self.drawn.set(stream + 1);
+                let threshold = threshold(probability);
+                let key = mix(self.key ^ mix(stream));
+                let mask = host_mask(key, shape.iter().product(), threshold);
+                let mask = Tensor::from_data(TensorData::new(mask, shape), &device);
+                (mask, f64::from(threshold) / 65536.0)
+            }
+            MaskSource::Device => {
+                let uniform = Tensor::<D>::random(shape, Distribution::Default, &device);
+                (uniform.lower_scalar(probability), probability)
+            }
+        };
+        (x.mask_fill(mask, 0.0), 1.0 / (1.0 - dropped))
+    }
+
+    /// Sets each element to zero with chance `probability` and multiplies the others with 1 / (1 - probability).
+    /// The shape stays. Every call draws a mask of its own.
+    pub fn dropout<const D: usize>(&self, x: Tensor<D>, probability: f64) -> Tensor<D> {
+        match self.zero(x, probability) {
+            (x, 1.0) => x,
+            (x, scale) => x * scale,
+        }
+    }
+}
+
+/// A chance as a number of 65536ths: 16 random bits below it mean true.
+fn threshold(probability: f64) -> u16 {
+    (probability * 65536.0).round().clamp(1.0, 65535.0) as u16
+}
+
+/// A mask of `len` draws, each true with chance `threshold` / 65536.
+fn host_mask(key: u64, len: usize, threshold: u16) -> Vec<bool> {
+    let mut mask = vec![false; len.next_multiple_of(4)];
+    let mut counter = key;
+    for draws in mask.as_chunks_mut::<4>().0 {
+        counter = counter.wrapping_add(GOLDEN);
+        let bits = finish(counter);
+        *draws = [0, 16, 32, 48].map(|shift| ((bits >> shift) as u16) < threshold);
+    }
+    mask.truncate(len);
+    mask
+}
+
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// One output of SplitMix64 (Steele, Lea, Flood 2014) at state `z`.
+fn mix(z: u64) -> u64 {
+    finish(z.wrapping_add(GOLDEN))
+}
+
+fn finish(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropout_drops_the_asked_share_and_keeps_the_mean() {
+        let device = Device::flex();
+        let noise = Noise::new(MaskSource::Host, &device, 7, [0, 0]);
+        for probability in [0.05, 0.1, 0.5] {
+            let x = Tensor::<1>::ones([400_001], &device);
+            let x: Vec<f32> = noise.dropout(x, probability).into_data().iter().collect();
+            let count = x.len() as f64;
+            let dropped = x.iter().filter(|v| **v == 0.0).count() as f64 / count;
+            let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+            let error = 4.0 * (probability * (1.0 - probability) / count).sqrt();
+            assert!((dropped - probability).abs() < error, "{dropped}");
+            assert!((mean - 1.0).abs() < error / (1.0 - probability), "{mean}");
+        }
+    }
+
+    #[test]
+    fn each_call_draws_anew_and_a_batch_can_be_repeated() {
+        let device = Device::flex();
+        let x = Tensor::<2>::ones([8, 64], &device);
+        let draw = |noise: &Noise| noise.dropout(x.clone(), 0.5).into_data();
+        let noise = Noise::new(MaskSource::Host, &device, 42, [3, 0]);
+        let (first, second) = (draw(&noise), draw(&noise));
+        assert_ne!(first, second);
+        let again = Noise::new(MaskSource::Host, &device, 42, [3, 0]);
+        assert_eq!(first, draw(&again));
+        assert_eq!(second, draw(&again));
+        for numbers in [[4, 0], [3, 1]] {
+            let other = Noise::new(MaskSource::Host, &device, 42, numbers);
+            assert_ne!(first, draw(&other));
+        }
+        assert_eq!(x.to_data(), draw(&Noise::off()));
+    }
+}

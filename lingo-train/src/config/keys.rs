@@ -1,0 +1,212 @@
+//! Every key of a run file: where it is read, its default and what it may be.
+
+use toml::Value;
+
+use super::RunConfig;
+use super::adapter::{AdapterConfig, Method};
+use super::bound::Bound;
+use super::read::Reader;
+use super::sections::{
+    DataConfig, OutputConfig, PromptConfig, Restrict, TokenizerConfig, TokenizerKind, TrainConfig,
+};
+use crate::metric::MetricName;
+
+/// Reads every key; `None` where a key without a default is missing (which is then among the problems).
+pub(super) fn read_run(reader: &mut Reader<'_>) -> Option<RunConfig> {
+    let model = reader.path("model");
+    if model.is_none() {
+        reader.require("model", "the path of a Hugging Face folder or a .gguf file");
+    }
+    let device = reader.text("device").unwrap_or_else(|| "cpu".into());
+    if device.trim().is_empty() {
+        reader.problem(
+            "device",
+            "is empty",
+            "a device such as cpu, wgpu, wgpu:1 or cuda:0",
+        );
+    }
+    let seed = reader.count("seed", 0).unwrap_or(42) as u64;
+    let data = read_data(reader);
+    let prompt = read_prompt(reader);
+    let tokenizer = read_tokenizer(reader);
+    let adapter = read_adapter(reader);
+    let train = read_train(reader);
+    let output = OutputConfig {
+        dir: reader.path_here("output.dir"),
+    };
+    Some(RunConfig {
+        model: model?,
+        device,
+        seed,
+        data,
+        prompt,
+        tokenizer,
+        adapter,
+        train,
+        output,
+    })
+}
+
+fn read_data(reader: &mut Reader<'_>) -> DataConfig {
+    let dir = reader.path("data.dir");
+    let mut split = |key| reader.path_in(key, dir.as_deref());
+    let (train, dev, test) = (split("data.train"), split("data.dev"), split("data.test"));
+    let data = DataConfig {
+        dir,
+        train,
+        dev,
+        test,
+    };
+    if data.dir.is_none() && (data.train.is_none() || data.dev.is_none() || data.test.is_none()) {
+        // Keys that are there but unusable have been reported already.
+        if !reader.has_problem_below("data") {
+            reader.problem(
+                "data",
+                "does not say where all splits are",
+                "dir = \"folder with train.csv, dev.csv and test.csv\", or all three of train, dev and test = \"file\"",
+            );
+        }
+    }
+    data
+}
+
+fn read_prompt(reader: &mut Reader<'_>) -> PromptConfig {
+    let default = PromptConfig::default();
+    PromptConfig {
+        prefix: reader.text("prompt.prefix").unwrap_or(default.prefix),
+        suffix: reader.text("prompt.suffix").unwrap_or(default.suffix),
+    }
+}
+
+fn read_tokenizer(reader: &mut Reader<'_>) -> TokenizerConfig {
+    let kind = reader.text("tokenizer.kind");
+    match kind.as_deref() {
+        None | Some("bpe") => {}
+        Some(name @ ("kmer" | "words" | "one-hot")) => {
+            let found = format!("`{name}` is not yet supported");
+            reader.problem("tokenizer.kind", &found, "\"bpe\"");
+        }
+        Some(name) => {
+            let found = format!("there is no kind `{name}`");
+            reader.problem("tokenizer.kind", &found, "\"bpe\"");
+        }
+    }
+    let max_tokens = reader.count("tokenizer.max_tokens", 0).unwrap_or(0);
+    let accepted = "\"auto\", true or false";
+    let restrict = match reader.raw("tokenizer.restrict") {
+        None => Restrict::Auto,
+        Some(Value::Boolean(true)) => Restrict::On,
+        Some(Value::Boolean(false)) => Restrict::Off,
+        Some(Value::String(text)) if text == "auto" => Restrict::Auto,
+        Some(other) => {
+            let found = format!("is {other}");
+            reader.problem("tokenizer.restrict", &found, accepted);
+            Restrict::Auto
+        }
+    };
+    TokenizerConfig {
+        kind: TokenizerKind::Bpe,
+        max_tokens,
+        restrict,
+    }
+}
+
+fn read_adapter(reader: &mut Reader<'_>) -> AdapterConfig {
+    let default = AdapterConfig::default();
+    let at_least_zero = Bound::AtLeast(0.0);
+    let fraction = Bound::FromBelow(0.0, 1.0);
+    let config = AdapterConfig {
+        method: reader
+            .choice("adapter.method", &Method::ALL, Method::name)
+            .unwrap_or(default.method),
+        targets: reader.texts("adapter.targets").unwrap_or(default.targets),
+        alpha: reader
+            .number("adapter.alpha", Bound::Above(0.0))
+            .unwrap_or(default.alpha),
+        dropout: reader
+            .number("adapter.dropout", fraction)
+            .unwrap_or(default.dropout),
+        rank: reader.count("adapter.rank", 1).unwrap_or(default.rank),
+        initial_rank: reader
+            .count("adapter.initial_rank", 1)
+            .unwrap_or(default.initial_rank),
+        target_rank: reader
+            .count("adapter.target_rank", 1)
+            .unwrap_or(default.target_rank),
+        warmup_steps: reader
+            .count("adapter.warmup_steps", 0)
+            .unwrap_or(default.warmup_steps),
+        final_ratio: reader
+            .number("adapter.final_ratio", fraction)
+            .unwrap_or(default.final_ratio),
+        interval: reader
+            .count("adapter.interval", 1)
+            .unwrap_or(default.interval),
+        beta1: reader
+            .number("adapter.beta1", fraction)
+            .unwrap_or(default.beta1),
+        beta2: reader
+            .number("adapter.beta2", fraction)
+            .unwrap_or(default.beta2),
+        p: reader
+            .number("adapter.p", Bound::Within(0.0, 1.0))
+            .unwrap_or(default.p),
+        orthogonality: reader
+            .number("adapter.orthogonality", at_least_zero)
+            .unwrap_or(default.orthogonality),
+    };
+    if config.target_rank > config.initial_rank {
+        let found = format!("{} is above adapter.initial_rank", config.target_rank);
+        let accepted = format!(
+            "a whole number from 1 to adapter.initial_rank = {}",
+            config.initial_rank
+        );
+        reader.problem("adapter.target_rank", &found, &accepted);
+    }
+    if config.method != Method::Full && config.targets.is_empty() {
+        reader.problem(
+            "adapter.targets",
+            "is empty, so nothing would be adapted",
+            "names such as \"Wq\" or suffixes of the checkpoint's own paths",
+        );
+    }
+    config
+}
+
+fn read_train(reader: &mut Reader<'_>) -> TrainConfig {
+    let default = TrainConfig::default();
+    let at_least_zero = Bound::AtLeast(0.0);
+    TrainConfig {
+        epochs: reader.count("train.epochs", 1).unwrap_or(default.epochs),
+        max_steps: reader
+            .count("train.max_steps", 0)
+            .unwrap_or(default.max_steps),
+        batch_size: reader
+            .count("train.batch_size", 1)
+            .unwrap_or(default.batch_size),
+        eval_batch_size: reader
+            .count("train.eval_batch_size", 1)
+            .unwrap_or(default.eval_batch_size),
+        learning_rate: reader
+            .number("train.learning_rate", Bound::Above(0.0))
+            .unwrap_or(default.learning_rate),
+        weight_decay: reader
+            .number("train.weight_decay", at_least_zero)
+            .unwrap_or(default.weight_decay),
+        warmup_ratio: reader
+            .number("train.warmup_ratio", Bound::Within(0.0, 1.0))
+            .unwrap_or(default.warmup_ratio),
+        gradient_accumulation: reader
+            .count("train.gradient_accumulation", 1)
+            .unwrap_or(default.gradient_accumulation),
+        max_grad_norm: reader
+            .number("train.max_grad_norm", at_least_zero)
+            .unwrap_or(default.max_grad_norm),
+        eval_every: reader
+            .count("train.eval_every", 0)
+            .unwrap_or(default.eval_every),
+        select_by: reader
+            .choice("train.select_by", &MetricName::ALL, MetricName::name)
+            .unwrap_or(default.select_by),
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads keys out of a TOML table one at a time and collects what is wrong, instead of stopping at the first error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf, absolute};
+
+use toml::{Table, Value};
+
+use super::bound::Bound;
+use super::error::Problem;
+use super::names::{accepted_instead, section_of};
+use super::overrides::Overrides;
+
+/// Hands out the keys of a run file and remembers which were asked for.
+pub(super) struct Reader<'a> {
+    table: &'a Table,
+    overrides: BTreeMap<String, String>,
+    folder: &'a Path,
+    known: BTreeSet<&'static str>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(table: &'a Table, overrides: Overrides, folder: &'a Path) -> Self {
+        Self {
+            table,
+            overrides: overrides.raw,
+            folder,
+            known: BTreeSet::new(),
+            problems: overrides.problems,
+        }
+    }
+
+    /// Adds the unknown keys to the problems and returns them all, ordered by key.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
+        let sections: BTreeSet<&str> = self
+            .known
+            .iter()
+            .filter_map(|key| section_of(key))
+            .collect();
+        for (name, value) in self.table {
+            match value {
+                Value::Table(inner) if sections.contains(name.as_str()) => {
+                    for key in inner.keys() {
+                        self.check_known(&format!("{name}.{key}"));
+                    }
+                }
+                other if sections.contains(name.as_str()) => {
+                    // Its keys are defaults by now, so that only this needs to be said.
+                    let found = format!("is {}", kind_of(other));
+                    self.problem(name, &found, &format!("a section, [{name}]"));
+                }
+                _ => self.check_known(name),
+            }
+        }
+        let mut seen = BTreeSet::new();
+        self.problems
+            .retain(|problem| seen.insert((problem.key.clone(), problem.found.clone())));
+        self.problems.sort_by(|a, b| a.key.cmp(&b.key));
+        self.problems
+    }
+
+    fn check_known(&mut self, key: &str) {
+        if self.known.contains(key) {
+            return;
+        }
+        let accepted = accepted_instead(key, &self.known);
+        self.problem(key, "unknown key", &accepted);
+    }
+
+    /// Records that `key` is wrong.
+    pub(super) fn problem(&mut self, key: &str, found: &str, accepted: &str) {
+        self.problems.push(Problem {
+            key: key.into(),
+            found: found.into(),
+            accepted: accepted.into(),
+        });
+    }
+
+    /// Records that `key` is missing, unless something else is wrong with it already.
+    pub(super) fn require(&mut self, key: &str, accepted: &str) {
+        if !self.problems.iter().any(|problem| problem.key == key) {
+            self.problem(key, "is missing and has no default", accepted);
+        }
+    }
+
+    /// Whether anything in the section has been found wrong.
+    pub(super) fn has_problem_below(&self, section: &str) -> bool {
+        let is_below = |key: &str| key == section || section_of(key) == Some(section);
+        self.problems.iter().any(|problem| is_below(&problem.key))
+    }
+
+    /// The value of a dotted key as it stands.
+    pub(super) fn raw(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.known.insert(key);
+        match key.split_once('.') {
+            Some((section, leaf)) => self.table.get(section)?.as_table()?.get(leaf),
+            None => self.table.get(key),
+        }
+    }
+
+    fn wrong_type(&mut self, key: &str, value: &Value, accepted: &str) {
+        let found = match value {
+            Value::Array(_) | Value::Table(_) => format!("is {}", kind_of(value)),
+            _ => format!("{value} is {}", kind_of(value)),
+        };
+        self.problem(key, &found, accepted);
+    }
+
+    /// A text. An override of a key that wants text is text, whatever else it looks like.
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+        match self.raw(key)? {
+            Value::String(text) => Some(text.clone()),
+            other => match self.overrides.get(key) {
+                Some(raw) => Some(raw.clone()),
+                None => {
+                    self.wrong_type(key, other, "a text in quotes");
+                    None
+                }
+            },
+        }
+    }
+
+    /// A list of texts, none empty.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let accepted = "a list of texts, for example [\"Wq\", \"Wv\"]";
+        let value = self.raw(key)?;
+        let Value::Array(items) = value else {
+            self.wrong_type(key, value, accepted);
+            return None;
+        };
+        let texts: Vec<String> = items
+            .iter()
+            .filter_map(|item| item.as_str())
+            .filter(|text| !text.trim().is_empty())
+            .map(String::from)
+            .collect();
+        if texts.len() < items.len() {
+            self.problem(
+                key,
+                "holds something else than texts, or an empty one",
+                accepted,
+            );
+            return None;
+        }
+        Some(texts)
+    }
+
+    /// A whole number of at least `low`.
+    pub(super) fn count(&mut self, key: &'static str, low: usize) -> Option<usize> {
+        let accepted = format!("a whole number, {low} or above");
+        let value = self.raw(key)?;
+        let Value::Integer(number) = value else {
+            self.wrong_type(key, value, &accepted);
+            return None;
+        };
+        match usize::try_from(*number) {
+            Ok(number) if number >= low => Some(number),
+            _ => {
+                self.problem(key, &format!("{number} is too small"), &accepted);
+                None
+            }
+        }
+    }
+
+    /// A number within bounds.
+    pub(super) fn number(&mut self, key: &'static str, bound: Bound) -> Option<f64> {
+        let value = self.raw(key)?;
+        let number = match value {
+            Value::Float(number) => *number,
+            Value::Integer(number) => *number as f64,
+            other => {
+                self.wrong_type(key, other, &bound.accepted());
+                return None;
+            }
+        };
+        if bound.holds(number) {
+            Some(number)
+        } else {
+            self.problem(key, &format!("{value} is out of range"), &bound.accepted());
+            None
+        }
+    }
+
+    /// One of a fixed set of names.
+    pub(super) fn choice<T: Copy>(
+        &mut self,
+        key: &'static str,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        let choice = all.iter().copied().find(|item| name(*item) == text);
+        if choice.is_none() {
+            let names: Vec<&str> = all.iter().map(|item| name(*item)).collect();
+            let found = format!("there is no `{text}`");
+            self.problem(key, &found, &format!("one of {}", names.join(", ")));
+        }
+        choice
+    }
+
+    /// A path, from the run file's folder if it exists there, else from the current directory.
+    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.path_in(key, None)
+    }
+
+    /// As [`path`](Self::path), after a look into `first`.
+    pub(super) fn path_in(&mut self, key: &'static str, first: Option<&Path>) -> Option<PathBuf> {
+        let path = self.plain_path(key)?;
+        let folder = (!self.overrides.contains_key(key)).then_some(self.folder);
+        let found = first
+            .into_iter()
+            .chain(folder)
+            .map(|folder| folder.join(&path))
+            .find(|candidate| candidate.exists());
+        self.absolute(key, found.unwrap_or(path))
+    }
+
+    /// A path from the current directory.
+    pub(super) fn path_here(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = self.plain_path(key)?;
+        self.absolute(key, path)
+    }
+
+    fn plain_path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let text = self.text(key)?;
+        if text.trim().is_empty() {
+            self.problem(key, "is empty", "a path");
+            return None;
+        }
+        Some(PathBuf::from(text))
+    }
+
+    fn absolute(&mut self, key: &str, path: PathBuf) -> Option<PathBuf> {
+        match absolute(&path) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                let found = format!("{} cannot be made absolute: {error}", path.display());
+                self.problem(key, &found, "a path");
+                None
+            }
+        }
+    }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number with a fraction",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a section",
+    }
+}

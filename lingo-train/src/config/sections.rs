@@ -1,0 +1,166 @@
+//! The sections of a run file, with their defaults (the paper's).
+
+use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+
+use crate::metric::MetricName;
+
+/// `[data]`: a folder in GUE's layout, or the three files by name.
+///
+/// A file that is named takes the place of the folder's.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DataConfig {
+    /// `data.dir`: a folder with `train.csv`, `dev.csv` and `test.csv`. No default; needed unless all three files
+    /// are named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// `data.train`: the file to train on. Default `train.csv` in `data.dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<PathBuf>,
+    /// `data.dev`: the file to select on. Default `dev.csv` in `data.dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev: Option<PathBuf>,
+    /// `data.test`: the file opened once, after selection. Default `test.csv` in `data.dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+}
+
+impl DataConfig {
+    /// The file of each split.
+    pub fn files(&self) -> DataFiles {
+        // A checked configuration has the folder wherever a file is not named.
+        let dir = self.dir.clone().unwrap_or_default();
+        let file =
+            |named: &Option<PathBuf>, name: &str| named.clone().unwrap_or_else(|| dir.join(name));
+        DataFiles {
+            train: file(&self.train, "train.csv"),
+            dev: file(&self.dev, "dev.csv"),
+            test: file(&self.test, "test.csv"),
+        }
+    }
+}
+
+/// The files of the three splits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFiles {
+    /// Trained on.
+    pub train: PathBuf,
+    /// Selected on.
+    pub dev: PathBuf,
+    /// Opened once, after selection.
+    pub test: PathBuf,
+}
+
+/// `[prompt]`: the language around each sequence. Both empty: the bare sequence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PromptConfig {
+    /// `prompt.prefix`: before the DNA; it names the task's domain. Default `"Domain: DNA Promoter\nSequence: "`.
+    pub prefix: String,
+    /// `prompt.suffix`: after the DNA, never truncated. Default `"\nAnnotation:"`.
+    pub suffix: String,
+}
+
+impl Default for PromptConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "Domain: DNA Promoter\nSequence: ".into(),
+            suffix: "\nAnnotation:".into(),
+        }
+    }
+}
+
+/// `[tokenizer]`: how text becomes tokens.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenizerConfig {
+    /// `tokenizer.kind`: `bpe`, the checkpoint's own tokenizer. Default `bpe`.
+    pub kind: TokenizerKind,
+    /// `tokenizer.max_tokens`: the most tokens of an input, the first (BOS) included; longer DNA is cut from its
+    /// end. Default 0: the longest input, at most what the model can take.
+    pub max_tokens: usize,
+    /// `tokenizer.restrict`: whether the embedding table keeps only the tokens that the task can reach, `"auto"`,
+    /// `true` or `false`. Exact as long as the table is frozen. Default `"auto"`: under adapters.
+    pub restrict: Restrict,
+}
+
+/// The alternatives of `tokenizer.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenizerKind {
+    /// The checkpoint's own tokenizer.
+    Bpe,
+}
+
+/// The alternatives of `tokenizer.restrict`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restrict {
+    /// Under adapters, where the table is frozen.
+    Auto,
+    /// Always.
+    On,
+    /// Never.
+    Off,
+}
+
+impl Serialize for Restrict {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Restrict::Auto => serializer.serialize_str("auto"),
+            Restrict::On => serializer.serialize_bool(true),
+            Restrict::Off => serializer.serialize_bool(false),
+        }
+    }
+}
+
+/// `[train]`: how long and how fast.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainConfig {
+    /// `train.epochs`: passes over the training split. Default 5.
+    pub epochs: usize,
+    /// `train.max_steps`: the most optimizer steps. Default 0: all that the epochs have.
+    pub max_steps: usize,
+    /// `train.batch_size`: sequences a batch. Default 8.
+    pub batch_size: usize,
+    /// `train.eval_batch_size`: sequences a batch in evaluation. Default 16.
+    pub eval_batch_size: usize,
+    /// `train.learning_rate`: at its highest, after the warm-up. Default 3e-5.
+    pub learning_rate: f64,
+    /// `train.weight_decay`: decoupled. Default 5e-3.
+    pub weight_decay: f64,
+    /// `train.warmup_ratio`: share of the steps in which the learning rate rises. Default 0.1.
+    pub warmup_ratio: f64,
+    /// `train.gradient_accumulation`: batches an optimizer step, averaged. Default 1.
+    pub gradient_accumulation: usize,
+    /// `train.max_grad_norm`: clips the global norm of the gradients. Default 0: off.
+    pub max_grad_norm: f64,
+    /// `train.eval_every`: optimizer steps from one evaluation to the next. Default 0: every epoch.
+    pub eval_every: usize,
+    /// `train.select_by`: the metric, on dev, that chooses the evaluation to keep. Default `mcc`.
+    pub select_by: MetricName,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 5,
+            max_steps: 0,
+            batch_size: 8,
+            eval_batch_size: 16,
+            learning_rate: 3e-5,
+            weight_decay: 5e-3,
+            warmup_ratio: 0.1,
+            gradient_accumulation: 1,
+            max_grad_norm: 0.0,
+            eval_every: 0,
+            select_by: MetricName::Mcc,
+        }
+    }
+}
+
+/// `[output]`: where the run is recorded.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct OutputConfig {
+    /// `output.dir`: the run folder. No default: the command chooses one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+}

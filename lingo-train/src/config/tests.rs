@@ -1,0 +1,329 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use tempfile::TempDir;
+
+const MINIMAL: &str = "model = \"m.gguf\"\n[data]\ndir = \"data\"\n";
+
+/// The issue's run file: every key, with the paper's values.
+const FULL: &str = r#"
+model = "path/to/model"
+device = "cpu"
+seed = 42
+[data]
+dir = "data/prom_300_tata"
+[prompt]
+prefix = "Domain: DNA Promoter\nSequence: "
+suffix = "\nAnnotation:"
+[tokenizer]
+kind = "bpe"
+max_tokens = 0
+restrict = "auto"
+[adapter]
+method = "adaptive-rank-sampling"
+targets = ["Wq", "Wk", "Wv", "Wf1", "Wf2"]
+alpha = 32
+dropout = 0.05
+rank = 8
+initial_rank = 12
+target_rank = 6
+warmup_steps = 0
+final_ratio = 0.25
+interval = 100
+beta1 = 0.85
+beta2 = 0.85
+p = 0.05
+orthogonality = 0.5
+[train]
+epochs = 5
+max_steps = 0
+batch_size = 8
+eval_batch_size = 16
+learning_rate = 3e-5
+weight_decay = 5e-3
+warmup_ratio = 0.1
+gradient_accumulation = 1
+max_grad_norm = 0.0
+eval_every = 0
+select_by = "mcc"
+"#;
+
+fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<RunConfig, ConfigError> {
+    let own = |pair: &(&str, &str)| (pair.0.to_string(), pair.1.to_string());
+    let overrides: Vec<_> = overrides.iter().map(own).collect();
+    RunConfig::parse(
+        text,
+        Path::new("run.toml"),
+        Path::new("nowhere"),
+        &overrides,
+    )
+}
+
+fn problems(text: &str, overrides: &[(&str, &str)]) -> Vec<String> {
+    match parse(text, overrides) {
+        Err(ConfigError::Invalid { problems, .. }) => {
+            problems.iter().map(Problem::to_string).collect()
+        }
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_documented_run_file() {
+    let full = parse(FULL, &[]).unwrap();
+    let mut minimal = parse(MINIMAL, &[]).unwrap();
+    minimal.model = full.model.clone();
+    minimal.data = full.data.clone();
+    assert_eq!(minimal, full);
+}
+
+#[test]
+fn the_resolved_configuration_loads_again_to_the_same() {
+    let changed = [
+        ("adapter.method", "lora"),
+        ("tokenizer.restrict", "false"),
+        ("data.dev", "other.csv"),
+        ("output.dir", "out"),
+        ("prompt.suffix", "\"\""),
+        ("train.select_by", "auroc"),
+        ("train.learning_rate", "1e-4"),
+    ];
+    for overrides in [&[][..], &changed] {
+        let config = parse(FULL, overrides).unwrap();
+        let text = config.to_toml().unwrap();
+        assert_eq!(parse(&text, &[]).unwrap(), config, "{text}");
+        // Every key stands in it, but for paths that are not set.
+        for key in FULL.lines().filter_map(|line| line.split_once(" = ")) {
+            assert!(
+                text.lines()
+                    .any(|line| line.starts_with(&format!("{} = ", key.0))),
+                "{}",
+                key.0
+            );
+        }
+    }
+}
+
+#[test]
+fn overrides_are_toml_values_or_else_text() {
+    let config = parse(
+        MINIMAL,
+        &[
+            ("device", "wgpu:1"),
+            ("seed", "7"),
+            ("data.dir", "2024"),
+            ("adapter.targets", "[\"Wq\"]"),
+            ("adapter.alpha", "16"),
+            ("adapter.method", "lora"),
+            ("tokenizer.restrict", "true"),
+            ("prompt.prefix", ""),
+            ("prompt.suffix", "\"\\nX: \""),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.device, "wgpu:1");
+    assert_eq!(config.seed, 7);
+    assert!(config.data.dir.unwrap().ends_with("2024"));
+    assert_eq!(config.adapter.targets, ["Wq"]);
+    assert_eq!(
+        (config.adapter.alpha, config.adapter.method),
+        (16.0, Method::Lora)
+    );
+    assert_eq!(config.tokenizer.restrict, Restrict::On);
+    assert_eq!(
+        (config.prompt.prefix.as_str(), config.prompt.suffix.as_str()),
+        ("", "\nX: ")
+    );
+}
+
+#[test]
+fn all_problems_are_reported_at_once_with_their_keys() {
+    let text = r#"
+device = ""
+seed = -1
+lerning_rate = 1
+[data]
+dri = "x"
+[tokenizer]
+kind = "kmer"
+restrict = "maybe"
+[adapter]
+method = "lorra"
+targets = ["Wq", 3]
+dropout = 1.0
+p = 1.5
+final_ratio = 1
+interval = 0
+beta1 = 1.0
+initial_rank = 4
+target_rank = 5
+alpha = "32"
+[train]
+batch_size = 0
+learning_rate = inf
+warmup_ratio = -0.1
+epochs = 2.5
+select_by = "auc"
+learning_rat = 1
+seed = 3
+[trian]
+epochs = 1
+"#;
+    let found = problems(text, &[]);
+    let expected = [
+        "adapter.alpha: \"32\" is a text; a finite number above 0",
+        "adapter.beta1: 1.0 is out of range; a number from 0 to below 1",
+        "adapter.dropout: 1.0 is out of range; a number from 0 to below 1",
+        "adapter.final_ratio: 1 is out of range; a number from 0 to below 1",
+        "adapter.interval: 0 is too small; a whole number, 1 or above",
+        "adapter.method: there is no `lorra`; one of full, lora, adalora, adaptive-rank-sampling",
+        "adapter.p: 1.5 is out of range; a number from 0 to 1",
+        "adapter.target_rank: 5 is above adapter.initial_rank; a whole number from 1 to adapter.initial_rank = 4",
+        "adapter.targets: holds something else than texts, or an empty one; a list of texts, for example [\"Wq\", \"Wv\"]",
+        "data: does not say where all splits are; dir = \"folder with train.csv, dev.csv and test.csv\", or all three \
+         of train, dev and test = \"file\"",
+        "data.dri: unknown key; did you mean `data.dir`?",
+        "device: is empty; a device such as cpu, wgpu, wgpu:1 or cuda:0",
+        "lerning_rate: unknown key; did you mean `train.learning_rate`?",
+        "model: is missing and has no default; the path of a Hugging Face folder or a .gguf file",
+        "seed: -1 is too small; a whole number, 0 or above",
+        "tokenizer.kind: `kmer` is not yet supported; \"bpe\"",
+        "tokenizer.restrict: is \"maybe\"; \"auto\", true or false",
+        "train.batch_size: 0 is too small; a whole number, 1 or above",
+        "train.epochs: 2.5 is a number with a fraction; a whole number, 1 or above",
+        "train.learning_rat: unknown key; did you mean `train.learning_rate`?",
+        "train.learning_rate: inf is out of range; a finite number above 0",
+        "train.seed: unknown key; did you mean `seed`?",
+        "train.select_by: there is no `auc`; one of loss, accuracy, mcc, f1, precision, recall, auroc, auprc, brier",
+        "train.warmup_ratio: -0.1 is out of range; a number from 0 to 1",
+        "trian: unknown key; did you mean `[train]`?",
+    ];
+    assert_eq!(found, expected);
+    let message = parse(text, &[]).unwrap_err().to_string();
+    assert!(
+        message.starts_with("run.toml: 25 problems in the run file\n  adapter.alpha: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn other_unusable_values_are_problems_too() {
+    let cases = [
+        ("train", "3", "train: is a whole number; a section, [train]"),
+        ("data", "\"x\"", "data: is a text; a section, [data]"),
+        (
+            "model.path",
+            "x",
+            "model.path: `model` is not a section; an override is written section.key=value",
+        ),
+        (
+            "train..epochs",
+            "1",
+            "train..epochs: is no key; an override is written section.key=value",
+        ),
+        (
+            "adapter.targets",
+            "[]",
+            "adapter.targets: is empty, so nothing would be adapted; names such as \"Wq\" or suffixes of the checkpoint's own paths",
+        ),
+        (
+            "adapter.targets",
+            "Wq",
+            "adapter.targets: \"Wq\" is a text; a list of texts, for example [\"Wq\", \"Wv\"]",
+        ),
+        (
+            "train.weight_decay",
+            "nan",
+            "train.weight_decay: nan is out of range; a finite number, 0 or above",
+        ),
+        (
+            "train.frobnicate",
+            "1",
+            "train.frobnicate: unknown key; [train] has batch_size, epochs, eval_batch_size, eval_every, gradient_accumulation, learning_rate, max_grad_norm, max_steps, select_by, warmup_ratio, weight_decay",
+        ),
+        (
+            "frobnicate",
+            "1",
+            "frobnicate: unknown key; a run file has [adapter], [data], device, model, [output], [prompt], seed, [tokenizer], [train]",
+        ),
+        (
+            "data.train",
+            "{ x = 1 }",
+            "data.train: is a section; a text in quotes",
+        ),
+        ("data.train", "\"\"", "data.train: is empty; a path"),
+    ];
+    for (key, value, expected) in cases {
+        let text = match key {
+            "data.train" if value.starts_with('{') => format!("{MINIMAL}train = {value}"),
+            _ => MINIMAL.into(),
+        };
+        let overrides = if text == MINIMAL {
+            vec![(key, value)]
+        } else {
+            vec![]
+        };
+        let found = problems(&text, &overrides);
+        assert!(
+            found.iter().any(|problem| problem == expected),
+            "{key} = {value}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn three_files_do_in_place_of_a_folder() {
+    let text =
+        "model = \"m\"\n[data]\ntrain = \"/x/a.csv\"\ndev = \"/x/b.csv\"\ntest = \"/x/c.csv\"\n";
+    let files = parse(text, &[]).unwrap().data.files();
+    assert_eq!(files.dev, Path::new("/x/b.csv"));
+    let two = text.replace("test = \"/x/c.csv\"\n", "");
+    assert!(problems(&two, &[])[0].starts_with("data: does not say"));
+}
+
+#[test]
+fn relative_paths_are_of_the_run_file_first_and_absolute_in_the_end() {
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    std::fs::write(folder.path().join("data/dev.csv"), "").unwrap();
+    std::fs::write(folder.path().join("extra.csv"), "").unwrap();
+    let path = folder.path().join("run.toml");
+    let text = "model = \"elsewhere\"\n[data]\ndir = \"data\"\ntrain = \"dev.csv\"\ntest = \"extra.csv\"\n[output]\ndir = \"data\"";
+    std::fs::write(&path, text).unwrap();
+    let config = RunConfig::load(&path, &[]).unwrap();
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(config.model, here.join("elsewhere"));
+    assert_eq!(config.output.dir, Some(here.join("data")));
+    let files = config.data.files();
+    assert_eq!(files.train, folder.path().join("data/dev.csv"));
+    assert_eq!(files.dev, folder.path().join("data/dev.csv"));
+    assert_eq!(files.test, folder.path().join("extra.csv"));
+    let overrides = [("data.dir".to_string(), "data".to_string())];
+    let config = RunConfig::load(&path, &overrides).unwrap();
+    assert_eq!(config.data.dir, Some(here.join("data")));
+}
+
+#[test]
+fn the_vocabulary_is_restricted_under_adapters_unless_said_otherwise() {
+    let of = |method, restrict| {
+        let overrides = [("adapter.method", method), ("tokenizer.restrict", restrict)];
+        parse(MINIMAL, &overrides).unwrap().restricts_vocabulary()
+    };
+    assert!(of("lora", "auto") && of("full", "true"));
+    assert!(!of("full", "auto") && !of("lora", "false"));
+}
+
+#[test]
+fn what_is_no_toml_is_an_error_with_its_place() {
+    let message = parse("model = \n", &[]).unwrap_err().to_string();
+    assert!(
+        message.contains("run.toml is not valid TOML") && message.contains("line 1"),
+        "{message}"
+    );
+    let message = RunConfig::load(Path::new("no-such.toml"), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.starts_with("cannot read the run file no-such.toml"),
+        "{message}"
+    );
+}

@@ -1,0 +1,20 @@
+//! From files to batches: records, prompts, tokens, and the order in which they are trained on.
+
+mod batch;
+mod gue;
+mod prompt;
+mod record;
+mod rounds;
+mod sequences;
+mod table;
+mod tokenize;
+mod vocabulary;
+
+pub use batch::{Batch, plan_epoch, plan_eval};
+pub use gue::{Finding, GueData, read_gue};
+pub use prompt::Prompt;
+pub use record::{DataError, NUCLEOTIDES, Record, normalise};
+pub use rounds::{EvalLoader, Rounds};
+pub use sequences::read_sequences;
+pub use tokenize::{EncodeError, Encoder, EncodingReport, Sample};
+pub use vocabulary::{Vocabulary, VocabularyError};

@@ -1,0 +1,142 @@
+//! A sequence with its name and label, and what can be wrong with the file it comes from.
+
+use std::path::PathBuf;
+
+/// The letters that a [`Record`]'s sequence consists of: the nucleotides and IUPAC's codes for several of them.
+pub const NUCLEOTIDES: &str = "ACGTRYSWKMBDHVN";
+
+/// One sequence to learn from or to predict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its name: the FASTA name, the column `id`, or the number of its row, counted from 0.
+    pub id: String,
+    /// Nucleotides in upper case; RNA's U has become T.
+    pub sequence: String,
+    /// Its class, where it is known.
+    pub label: Option<usize>,
+}
+
+/// Upper-cases a sequence and turns U into T.
+///
+/// # Errors
+/// With the first letter that is no IUPAC nucleotide and its position, counted from 1.
+pub fn normalise(sequence: &str) -> Result<String, (char, usize)> {
+    let letter = |(index, letter): (usize, char)| match letter.to_ascii_uppercase() {
+        'U' => Ok('T'),
+        upper if NUCLEOTIDES.contains(upper) => Ok(upper),
+        _ => Err((letter, index + 1)),
+    };
+    sequence.chars().enumerate().map(letter).collect()
+}
+
+/// Why data cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A line is not well-formed.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Its line, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The table lacks a column.
+    #[error("{}, line 1: there is no column `{column}`; the header has {}", path.display(), list(found))]
+    Column {
+        /// The file.
+        path: PathBuf,
+        /// The column that is needed.
+        column: &'static str,
+        /// The header as it stands.
+        found: Vec<String>,
+    },
+    /// The file holds no records.
+    #[error("{} holds no sequences", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A record's sequence is empty.
+    #[error("{}, line {line}: the sequence is empty", path.display())]
+    EmptySequence {
+        /// The file.
+        path: PathBuf,
+        /// The record's line.
+        line: u64,
+    },
+    /// A sequence holds something else than nucleotides.
+    #[error(
+        "{}, line {line}: {letter:?} at position {position} of the sequence is no nucleotide; the IUPAC letters \
+         {NUCLEOTIDES} and U are accepted, in either case",
+        path.display()
+    )]
+    Letter {
+        /// The file.
+        path: PathBuf,
+        /// The record's line.
+        line: u64,
+        /// The letter.
+        letter: char,
+        /// Its position in the sequence, counted from 1.
+        position: usize,
+    },
+    /// A label is missing or no class.
+    #[error("{}, line {line}: the label is `{found}`, expected {expected}", path.display())]
+    Label {
+        /// The file.
+        path: PathBuf,
+        /// The record's line.
+        line: u64,
+        /// The label as it stands.
+        found: String,
+        /// What a label may be.
+        expected: String,
+    },
+    /// Every label of every split is 0.
+    #[error(
+        "every label in {} is 0; a classifier needs at least two classes",
+        list_paths(paths)
+    )]
+    OneClass {
+        /// The files of the splits.
+        paths: Vec<PathBuf>,
+    },
+    /// The file's name does not tell its format, or tells one that is not read.
+    #[error(
+        "{}: {reason}; expected .csv (with a column `sequence`) or FASTA (.fa, .fasta, .fna)",
+        path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the name tells.
+        reason: &'static str,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    if quoted.is_empty() {
+        "nothing".into()
+    } else {
+        quoted.join(", ")
+    }
+}
+
+fn list_paths(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    names.join(", ")
+}

@@ -1,0 +1,382 @@
+//! Data loaders for Burn's trainer, whose "epoch" is one evaluation round here.
+//!
+//! Burn evaluates once an epoch. To evaluate every N steps, training is one stream of batches that runs through the
+//! real epochs, and each call of [`Rounds::iter`] hands out the next N of it. Items are host-side [`Batch`]es; the
+//! step makes tensors on its model's device.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::tensor::Device;
+
+use super::batch::{Batch, plan_epoch, plan_eval};
+use super::tokenize::Sample;
+
+/// What all views of a training stream share, immutable.
+#[derive(Debug)]
+struct Stream {
+    samples: Arc<[Sample]>,
+    lengths: Vec<usize>,
+    batch_size: usize,
+    pad: u32,
+    seed: u64,
+    total_batches: usize,
+    round_batches: usize,
+}
+
+impl Stream {
+    fn epoch_batches(&self) -> usize {
+        self.samples.len().div_ceil(self.batch_size)
+    }
+
+    /// The positions of the round that begins at `position`.
+    fn round_at(&self, position: usize) -> Range<usize> {
+        position..self.total_batches.min(position + self.round_batches)
+    }
+}
+
+/// The batches of training, a round at a time. Clones share their position.
+#[derive(Debug, Clone)]
+pub struct Rounds {
+    stream: Arc<Stream>,
+    /// Number of batches of the stream handed out.
+    position: Arc<Mutex<usize>>,
+    /// The batches of each round that this loader hands out; others go to other devices.
+    window: Range<usize>,
+}
+
+impl Rounds {
+    /// A stream of `total_batches` batches in rounds of `round_batches`, through as many epochs as that takes, each
+    /// shuffled by (`seed`, epoch). The last round may be shorter.
+    ///
+    /// # Panics
+    /// If there are no samples, or `batch_size` or `round_batches` is 0.
+    pub fn new(
+        samples: Arc<[Sample]>,
+        batch_size: usize,
+        pad: u32,
+        seed: u64,
+        total_batches: usize,
+        round_batches: usize,
+    ) -> Self {
+        assert!(!samples.is_empty(), "there is something to train on");
+        assert!(
+            batch_size > 0 && round_batches > 0,
+            "batches and rounds hold something"
+        );
+        let lengths = samples.iter().map(|sample| sample.ids.len()).collect();
+        let stream = Stream {
+            samples,
+            lengths,
+            batch_size,
+            pad,
+            seed,
+            total_batches,
+            round_batches,
+        };
+        Self {
+            stream: Arc::new(stream),
+            position: Arc::new(Mutex::new(0)),
+            window: 0..usize::MAX,
+        }
+    }
+
+    /// Batches in an epoch of the data.
+    pub fn epoch_batches(&self) -> usize {
+        self.stream.epoch_batches()
+    }
+
+    /// Number of rounds of the whole stream.
+    pub fn rounds(&self) -> usize {
+        self.stream
+            .total_batches
+            .div_ceil(self.stream.round_batches)
+    }
+
+    /// Number of batches handed out so far; a round counts as soon as its iterator exists.
+    pub fn position(&self) -> usize {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Continues after `position` batches, for a run that is resumed.
+    pub fn seek(&self, position: usize) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) =
+            position.min(self.stream.total_batches);
+    }
+
+    /// The part of a round that falls into the window.
+    fn within(&self, round: Range<usize>) -> Range<usize> {
+        let start = round.end.min(round.start.saturating_add(self.window.start));
+        let end = round.end.min(round.start.saturating_add(self.window.end));
+        start..end.max(start)
+    }
+}
+
+impl DataLoader<Batch> for Rounds {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
+        let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
+        let round = self.stream.round_at(*position);
+        *position = round.end;
+        let positions = self.within(round);
+        Box::new(Round {
+            stream: &self.stream,
+            total: positions.len(),
+            positions,
+            plan: None,
+        })
+    }
+
+    /// Batches of the next round.
+    fn num_items(&self) -> usize {
+        self.within(self.stream.round_at(self.position())).len()
+    }
+
+    /// The same loader: its batches are on no device.
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<Batch>> {
+        Arc::new(self.clone())
+    }
+
+    /// The batches `start..end` of each round, with a position of its own, for one of several devices.
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
+        Arc::new(Self {
+            stream: self.stream.clone(),
+            position: Arc::new(Mutex::new(self.position())),
+            window: narrow(&self.window, start, end),
+        })
+    }
+}
+
+/// One round on its way.
+struct Round<'a> {
+    stream: &'a Stream,
+    positions: Range<usize>,
+    total: usize,
+    /// The plan of the epoch that the last batch came from.
+    plan: Option<(usize, Vec<Vec<usize>>)>,
+}
+
+impl Iterator for Round<'_> {
+    type Item = Result<Batch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next()?;
+        let stream = self.stream;
+        let epoch = position / stream.epoch_batches();
+        let plan = match self.plan.take() {
+            Some((of, plan)) if of == epoch => plan,
+            _ => plan_epoch(
+                &stream.lengths,
+                stream.batch_size,
+                stream.seed,
+                epoch as u64,
+            ),
+        };
+        let batch = Batch::collate(
+            position as u64,
+            &stream.samples,
+            &plan[position % stream.epoch_batches()],
+            stream.pad,
+        );
+        self.plan = Some((epoch, plan));
+        Some(Ok(batch))
+    }
+}
+
+impl DataLoaderIterator<Batch> for Round<'_> {
+    fn progress(&self) -> Progress {
+        progress(self.total - self.positions.len(), self.total)
+    }
+}
+
+/// The batches of an evaluation, the same at each call of `iter`.
+#[derive(Debug, Clone)]
+pub struct EvalLoader {
+    samples: Arc<[Sample]>,
+    plan: Arc<[Vec<usize>]>,
+    pad: u32,
+    window: Range<usize>,
+}
+
+impl EvalLoader {
+    /// All samples once, in batches of similar length; [`Batch::indices`] says where each stands in the data.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0.
+    pub fn new(samples: Arc<[Sample]>, batch_size: usize, pad: u32) -> Self {
+        let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
+        let plan = plan_eval(&lengths, batch_size);
+        let window = 0..plan.len();
+        Self {
+            samples,
+            plan: plan.into(),
+            pad,
+            window,
+        }
+    }
+
+    /// Number of samples in the data.
+    pub fn samples(&self) -> usize {
+        self.samples.len()
+    }
+}
+
+impl DataLoader<Batch> for EvalLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
+        Box::new(Evaluation {
+            loader: self,
+            positions: self.window.clone(),
+        })
+    }
+
+    /// Batches of the evaluation.
+    fn num_items(&self) -> usize {
+        self.window.len()
+    }
+
+    /// The same loader: its batches are on no device.
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<Batch>> {
+        Arc::new(self.clone())
+    }
+
+    /// The batches `start..end`, for one of several devices.
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
+        Arc::new(Self {
+            window: narrow(&self.window, start, end),
+            ..self.clone()
+        })
+    }
+}
+
+/// One evaluation on its way.
+struct Evaluation<'a> {
+    loader: &'a EvalLoader,
+    positions: Range<usize>,
+}
+
+impl Iterator for Evaluation<'_> {
+    type Item = Result<Batch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next()?;
+        let loader = self.loader;
+        Some(Ok(Batch::collate(
+            position as u64,
+            &loader.samples,
+            &loader.plan[position],
+            loader.pad,
+        )))
+    }
+}
+
+impl DataLoaderIterator<Batch> for Evaluation<'_> {
+    fn progress(&self) -> Progress {
+        let total = self.loader.window.len();
+        progress(total - self.positions.len(), total)
+    }
+}
+
+fn narrow(window: &Range<usize>, start: usize, end: usize) -> Range<usize> {
+    let at = |offset: usize| window.start.saturating_add(offset).min(window.end);
+    at(start)..at(end.max(start))
+}
+
+fn progress(done: usize, total: usize) -> Progress {
+    Progress::new(done, total, Some("batches".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::batch::tests::Draws;
+    use super::*;
+
+    fn samples(count: usize) -> Arc<[Sample]> {
+        let mut draws = Draws::new(2);
+        let sample = |index: usize| Sample {
+            ids: vec![index as u32; 1 + draws.below(30)],
+            label: Some(index % 2),
+        };
+        (0..count).map(sample).collect()
+    }
+
+    fn rounds(total: usize, of: usize) -> Rounds {
+        Rounds::new(samples(21), 4, 1, 42, total, of)
+    }
+
+    fn take(loader: &dyn DataLoader<Batch>) -> Vec<Vec<usize>> {
+        loader.iter().map(|batch| batch.unwrap().indices).collect()
+    }
+
+    #[test]
+    fn rounds_follow_each_other_through_the_epochs() {
+        let rounds = rounds(15, 4);
+        assert_eq!((rounds.epoch_batches(), rounds.rounds()), (6, 4));
+        let found: Vec<Vec<Vec<usize>>> = (0..4).map(|_| take(&rounds)).collect();
+        assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4, 3]);
+        let lengths: Vec<usize> = samples(21).iter().map(|sample| sample.ids.len()).collect();
+        let planned: Vec<Vec<usize>> = (0..3)
+            .flat_map(|epoch| plan_epoch(&lengths, 4, 42, epoch))
+            .take(15)
+            .collect();
+        assert_eq!(found.concat(), planned);
+        assert_eq!(rounds.position(), 15);
+        assert!(take(&rounds).is_empty());
+        assert_eq!(rounds.num_items(), 0);
+    }
+
+    #[test]
+    fn a_resumed_stream_continues_where_the_other_stood() {
+        let whole = rounds(12, 3);
+        let all: Vec<Vec<Vec<usize>>> = (0..4).map(|_| take(&whole)).collect();
+        let resumed = rounds(12, 3);
+        resumed.seek(6);
+        assert_eq!([take(&resumed), take(&resumed)], all[2..]);
+    }
+
+    #[test]
+    fn progress_counts_batches_of_the_round() {
+        let rounds = rounds(5, 3);
+        assert_eq!(rounds.num_items(), 3);
+        let mut round = rounds.iter();
+        for done in 1..=3 {
+            round.next().unwrap().unwrap();
+            let progress = round.progress();
+            assert_eq!((progress.items_processed, progress.items_total), (done, 3));
+        }
+        assert!(round.next().is_none());
+        assert_eq!(rounds.num_items(), 2);
+    }
+
+    #[test]
+    fn slices_for_several_devices_share_each_round_among_them() {
+        let whole = rounds(10, 4);
+        let (first, second) = (whole.slice(0, 2), whole.slice(2, 4));
+        for _ in 0..3 {
+            assert_eq!([take(&*first), take(&*second)].concat(), take(&whole));
+        }
+    }
+
+    #[test]
+    fn clones_for_a_device_share_the_position() {
+        let rounds = rounds(6, 3);
+        let device = rounds.to_device(&Device::flex());
+        let (first, second) = (take(&*device), take(&rounds));
+        assert_ne!(first, second);
+        assert_eq!(rounds.position(), 6);
+    }
+
+    #[test]
+    fn an_evaluation_holds_each_sample_once_and_can_be_repeated_and_sliced() {
+        let loader = EvalLoader::new(samples(21), 4, 1);
+        let found = take(&loader);
+        let mut all = found.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..21).collect::<Vec<_>>());
+        assert_eq!(take(&loader), found);
+        assert_eq!((loader.num_items(), loader.samples()), (6, 21));
+        let parts = [take(&*loader.slice(0, 3)), take(&*loader.slice(3, 6))];
+        assert_eq!(parts.concat(), found);
+    }
+}

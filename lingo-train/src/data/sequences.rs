@@ -1,0 +1,239 @@
+//! Sequences to predict, from a CSV or FASTA file.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use noodles_fasta::io::Reader;
+use noodles_fasta::record::Definition;
+
+use super::record::{DataError, Record};
+use super::table::{self, Labels, parse_sequence};
+
+/// Reads sequences for prediction; the format is told by the file's name.
+///
+/// CSV needs a column `sequence`; `label` and `id` are optional. FASTA records are named by the first word of their
+/// definition line and have no label. Sequences become upper case, U becomes T.
+///
+/// # Errors
+/// With file and line, as for [`read_gue`](super::read_gue); a compressed file; a name of another kind.
+pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
+    let format = |reason| DataError::Format {
+        path: path.to_owned(),
+        reason,
+    };
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension.map(str::to_ascii_lowercase).as_deref() {
+        Some("csv") => table::read(path, Labels::Optional),
+        Some("fa" | "fasta" | "fna") => read_fasta(path),
+        Some("gz" | "bgz" | "bz2" | "xz" | "zst" | "zip") => {
+            Err(format("a compressed file is not read, decompress it first"))
+        }
+        Some(_) => Err(format("the extension is not known")),
+        None => Err(format("the name has no extension")),
+    }
+}
+
+fn read_fasta(path: &Path) -> Result<Vec<Record>, DataError> {
+    let file = File::open(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse_fasta(path, BufReader::new(file))
+}
+
+fn parse_fasta(path: &Path, source: impl BufRead) -> Result<Vec<Record>, DataError> {
+    let mut reader = Reader::new(LineCounter {
+        inner: source,
+        line: 1,
+    });
+    let mut records = Vec::new();
+    let mut definition = Definition::default();
+    loop {
+        skip_blank_lines(reader.get_mut()).map_err(|error| fasta_error(path, 0, error))?;
+        // The line that the definition stands on, which names the whole record in complaints.
+        let line = reader.get_ref().line;
+        let error = |error| fasta_error(path, line, error);
+        if reader.read_definition(&mut definition).map_err(error)? == 0 {
+            break;
+        }
+        let mut sequence = Vec::new();
+        reader.read_sequence(&mut sequence).map_err(error)?;
+        let sequence = String::from_utf8_lossy(&sequence);
+        records.push(Record {
+            id: String::from_utf8_lossy(definition.name()).into_owned(),
+            sequence: parse_sequence(path, line, sequence.trim_ascii_end())?,
+            label: None,
+        });
+    }
+    if records.is_empty() {
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(records)
+}
+
+fn fasta_error(path: &Path, line: u64, error: io::Error) -> DataError {
+    let path = path.to_owned();
+    match error.kind() {
+        io::ErrorKind::InvalidData => DataError::Malformed {
+            path,
+            line,
+            reason: format!("expected a FASTA definition, `>name` ({error})"),
+        },
+        _ => DataError::Read {
+            path,
+            source: error,
+        },
+    }
+}
+
+fn skip_blank_lines(reader: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let blank = reader
+            .fill_buf()?
+            .iter()
+            .take_while(|byte| matches!(byte, b'\n' | b'\r'))
+            .count();
+        if blank == 0 {
+            return Ok(());
+        }
+        reader.consume(blank);
+    }
+}
+
+/// Counts lines as they are consumed.
+struct LineCounter<R> {
+    inner: R,
+    line: u64,
+}
+
+impl<R: BufRead> Read for LineCounter<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for LineCounter<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        // What is consumed was handed out by the buffer just before, so that this reads nothing.
+        if let Ok(bytes) = self.inner.fill_buf() {
+            let consumed = &bytes[..count.min(bytes.len())];
+            self.line += consumed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        }
+        self.inner.consume(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tempfile::TempDir;
+
+    fn read(name: &str, text: &str) -> Result<Vec<(String, String, Option<usize>)>, String> {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let records = read_sequences(&path).map_err(|error| error.to_string())?;
+        Ok(records
+            .into_iter()
+            .map(|r| (r.id, r.sequence, r.label))
+            .collect())
+    }
+
+    fn row(id: &str, sequence: &str, label: Option<usize>) -> (String, String, Option<usize>) {
+        (id.into(), sequence.into(), label)
+    }
+
+    #[test]
+    fn csv_needs_sequences_only_and_rows_are_numbered_from_zero() {
+        let found = read("x.csv", "sequence\nac\ngu\n").unwrap();
+        assert_eq!(found, [row("0", "AC", None), row("1", "GT", None)]);
+    }
+
+    #[test]
+    fn csv_may_have_ids_and_labels() {
+        let found = read("x.csv", "id,sequence,label\nfirst,ac,1\nsecond,gt,\n").unwrap();
+        assert_eq!(
+            found,
+            [row("first", "AC", Some(1)), row("second", "GT", None)]
+        );
+    }
+
+    #[test]
+    fn fasta_is_named_by_the_first_word_and_may_be_folded() {
+        for text in [
+            ">one first of all\nACG\nuun\n\n>two\nRYK",
+            "\r\n>one first of all\r\nACG\r\nuun\r\n\r\n>two\r\nRYK\r\n",
+        ] {
+            for name in ["x.fa", "x.FASTA", "x.fna"] {
+                let found = read(name, text).unwrap();
+                assert_eq!(
+                    found,
+                    [row("one", "ACGTTN", None), row("two", "RYK", None)],
+                    "{text:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn fasta_does_not_depend_on_where_the_buffer_ends() {
+        let text = b">one\r\nACG\r\nTTT\r\n\r\n>two words\r\nGGG\r\n";
+        for capacity in 1..text.len() + 1 {
+            let source = BufReader::with_capacity(capacity, &text[..]);
+            let records = parse_fasta(Path::new("x.fa"), source).unwrap();
+            let found: Vec<(&str, &str)> = records.iter().map(|r| (&*r.id, &*r.sequence)).collect();
+            assert_eq!(
+                found,
+                [("one", "ACGTTT"), ("two", "GGG")],
+                "capacity {capacity}"
+            );
+        }
+    }
+
+    #[test]
+    fn complaints_name_file_and_line() {
+        let cases = [
+            (
+                "x.fa",
+                "ACGT\n",
+                "x.fa, line 1: expected a FASTA definition",
+            ),
+            (
+                "x.fa",
+                ">one\nAC\nGT\n>\nAC\n",
+                "x.fa, line 4: expected a FASTA definition",
+            ),
+            (
+                "x.fa",
+                ">one\nAC\nGT\n\n>two\nAC\nG-T\n",
+                "x.fa, line 5: '-' at position 4",
+            ),
+            (
+                "x.fa",
+                ">one\n>two\nAC\n",
+                "x.fa, line 1: the sequence is empty",
+            ),
+            ("x.fa", "\n\n", "x.fa holds no sequences"),
+            ("x.fa.gz", "", "decompress it first"),
+            ("x.txt", "", "the extension is not known"),
+            ("x", "", "the name has no extension"),
+            ("x.csv", "id,label\na,1\n", "there is no column `sequence`"),
+        ];
+        for (name, text, expected) in cases {
+            let found = read(name, text).unwrap_err();
+            assert!(found.contains(expected), "{name} {text:?}: {found}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Records out of a CSV file, whose columns are found by name.
+
+use std::fs::File;
+use std::path::Path;
+
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+
+use super::record::{DataError, Record, normalise};
+
+/// What is asked of the column `label`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Labels {
+    /// Each record has one, below the number of classes where that is known.
+    Required(Option<usize>),
+    /// The column, or a cell of it, may be missing.
+    Optional,
+}
+
+/// Reads the columns `sequence`, `label` and `id`, in any order and case; others are ignored.
+pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError> {
+    let file = File::open(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
+    let header = reader
+        .headers()
+        .map_err(|error| csv_error(path, error))?
+        .clone();
+    let column = |name: &str| {
+        header
+            .iter()
+            .position(|title| title.eq_ignore_ascii_case(name))
+    };
+    let needed = |name: &'static str| {
+        column(name).ok_or_else(|| DataError::Column {
+            path: path.to_owned(),
+            column: name,
+            found: header.iter().map(String::from).collect(),
+        })
+    };
+    if header.iter().all(str::is_empty) {
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    let sequence = needed("sequence")?;
+    let label = match labels {
+        Labels::Required(_) => Some(needed("label")?),
+        Labels::Optional => column("label"),
+    };
+    let id = column("id");
+
+    let mut records = Vec::new();
+    let mut row = StringRecord::new();
+    while reader
+        .read_record(&mut row)
+        .map_err(|error| csv_error(path, error))?
+    {
+        let line = row.position().map_or(0, |position| position.line());
+        let number = records.len();
+        records.push(Record {
+            id: id.map_or_else(|| number.to_string(), |id| row[id].to_string()),
+            sequence: parse_sequence(path, line, &row[sequence])?,
+            label: match label {
+                Some(label) => parse_label(path, line, &row[label], labels)?,
+                None => None,
+            },
+        });
+    }
+    if records.is_empty() {
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    Ok(records)
+}
+
+/// Checks and normalises a sequence that stands on `line`.
+pub(super) fn parse_sequence(path: &Path, line: u64, text: &str) -> Result<String, DataError> {
+    if text.is_empty() {
+        return Err(DataError::EmptySequence {
+            path: path.to_owned(),
+            line,
+        });
+    }
+    normalise(text).map_err(|(letter, position)| DataError::Letter {
+        path: path.to_owned(),
+        line,
+        letter,
+        position,
+    })
+}
+
+fn parse_label(
+    path: &Path,
+    line: u64,
+    text: &str,
+    labels: Labels,
+) -> Result<Option<usize>, DataError> {
+    let wrong = |expected: String| DataError::Label {
+        path: path.to_owned(),
+        line,
+        found: text.into(),
+        expected,
+    };
+    let classes = match labels {
+        Labels::Optional if text.is_empty() => return Ok(None),
+        Labels::Optional => None,
+        Labels::Required(classes) => classes,
+    };
+    match (text.parse::<usize>(), classes) {
+        (Ok(label), Some(classes)) if label >= classes => Err(wrong(format!(
+            "one of the {classes} classes, 0 to {}",
+            classes.saturating_sub(1)
+        ))),
+        (Ok(label), _) if label > MOST_LABELS => {
+            Err(wrong(format!("a whole number from 0 to {MOST_LABELS}")))
+        }
+        (Ok(label), _) => Ok(Some(label)),
+        (Err(_), Some(classes)) => Err(wrong(format!(
+            "a whole number from 0 to {}",
+            classes.saturating_sub(1)
+        ))),
+        (Err(_), None) => Err(wrong("a whole number, 0 or above".into())),
+    }
+}
+
+/// The largest label that can be meant: the head has a row for each, so that a stray number would be costly.
+const MOST_LABELS: usize = 65_535;
+
+fn csv_error(path: &Path, error: csv::Error) -> DataError {
+    let line = error.position().map_or(1, |position| position.line());
+    let path = path.to_owned();
+    let reason = match error.into_kind() {
+        ErrorKind::Io(source) => return DataError::Read { path, source },
+        ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => {
+            format!("{len} fields where the header has {expected_len}")
+        }
+        ErrorKind::Utf8 { .. } => "the text is not valid UTF-8".into(),
+        other => format!("{other:?}"),
+    };
+    DataError::Malformed { path, line, reason }
+}

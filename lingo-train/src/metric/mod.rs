@@ -1,0 +1,11 @@
+//! Metrics of a classifier, as scikit-learn computes them, in f64 over plain data.
+
+mod curve;
+mod name;
+mod scores;
+mod table;
+
+pub use curve::{auroc, average_precision};
+pub use name::MetricName;
+pub use scores::{MetricError, Scores, predictions, probabilities};
+pub use table::ConfusionTable;

@@ -1,0 +1,11 @@
+//! The record of a run: files that are opened before training starts and grow line by line.
+
+mod evaluation_log;
+mod files;
+mod ledger;
+mod train_log;
+
+pub use evaluation_log::EvaluationLog;
+pub use files::{RecordError, RecordFiles, write_atomically};
+pub use ledger::{Evaluation, Ledger, SharedLedger, lock};
+pub use train_log::TrainLog;

@@ -1,0 +1,128 @@
+//! Evaluations on dev: a metric for Burn's dashboard that also writes `metrics.csv` and `metrics.jsonl`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::TensorReadError;
+use burn::train::metric::{
+    Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName as BurnMetricName, Numeric,
+    NumericAttributes, NumericEntry, SerializedEntry,
+};
+
+use super::ledger::{Evaluation, SharedLedger, lock};
+use crate::metric::{MetricName, Scores};
+use crate::step::EvalOutput;
+
+/// The metric that selects, over the whole dev split.
+#[derive(Clone)]
+pub struct EvaluationLog {
+    name: BurnMetricName,
+    select_by: MetricName,
+    ledger: SharedLedger,
+    classes: usize,
+    examples: usize,
+    started: Instant,
+    logits: Vec<f32>,
+    labels: Vec<usize>,
+    newest: Option<f64>,
+}
+
+impl EvaluationLog {
+    /// A log into `ledger` of evaluations over `examples` examples of `classes` classes.
+    pub fn new(
+        ledger: SharedLedger,
+        select_by: MetricName,
+        classes: usize,
+        examples: usize,
+    ) -> Self {
+        Self {
+            name: Arc::new(select_by.name().to_owned()),
+            select_by,
+            ledger,
+            classes,
+            examples,
+            started: Instant::now(),
+            logits: Vec::new(),
+            labels: Vec::new(),
+            newest: None,
+        }
+    }
+}
+
+impl Metric for EvaluationLog {
+    type Input = EvalOutput;
+
+    fn name(&self) -> BurnMetricName {
+        self.name.clone()
+    }
+
+    fn attributes(&self) -> MetricAttributes {
+        NumericAttributes {
+            unit: None,
+            higher_is_better: self.select_by.higher_is_better(),
+        }
+        .into()
+    }
+
+    fn update(
+        &mut self,
+        item: &EvalOutput,
+        _metadata: &MetricMetadata,
+    ) -> Result<SerializedEntry, TensorReadError> {
+        self.logits
+            .extend(item.logits.clone().try_into_data()?.iter::<f32>());
+        self.labels.extend(&item.labels);
+        Ok(SerializedEntry::not_available(None))
+    }
+
+    /// Records the evaluation, unless it was interrupted before it had seen every example.
+    fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
+        if self.labels.len() != self.examples {
+            return Ok(SerializedEntry::not_available(None));
+        }
+        // Labels were checked when the data was read; logits that are not finite are undefined scores.
+        let Ok(scores) = Scores::from_logits(&self.logits, self.classes, &self.labels) else {
+            return Ok(SerializedEntry::not_available(None));
+        };
+        self.newest = scores.get(self.select_by);
+        let mut ledger = lock(&self.ledger);
+        let evaluation = Evaluation {
+            round: ledger.evaluations.len() + 1,
+            step: ledger.steps,
+            elapsed_secs: self.started.elapsed().as_secs_f64(),
+            eligible: ledger.eligible(),
+            scores,
+        };
+        ledger.write(|files| files.evaluation(&evaluation));
+        ledger.evaluations.push(evaluation);
+        let text = self
+            .newest
+            .map_or("undefined".to_owned(), |v| format!("{v:.4}"));
+        Ok(SerializedEntry::new(text.clone(), text))
+    }
+
+    fn clear(&mut self) {
+        self.logits.clear();
+        self.labels.clear();
+    }
+}
+
+impl Numeric for EvaluationLog {
+    fn value(&self) -> Option<NumericEntry> {
+        None
+    }
+
+    fn running_value(&self) -> Option<NumericEntry> {
+        self.newest.map(NumericEntry::Value)
+    }
+
+    fn final_value(&self) -> NumericEntry {
+        NumericEntry::Value(self.newest.unwrap_or(f64::NAN))
+    }
+}
+
+impl Adaptor<EvalOutput> for EvalOutput {
+    fn adapt(&self) -> EvalOutput {
+        self.clone()
+    }
+}

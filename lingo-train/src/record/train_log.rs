@@ -1,0 +1,146 @@
+//! Training steps: a metric for Burn's dashboard that also writes `train.csv` and `ranks.csv`.
+
+use std::sync::Arc;
+
+use burn::tensor::TensorReadError;
+use burn::train::metric::{
+    Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes,
+    NumericEntry, SerializedEntry,
+};
+use lingo_core::rank::BudgetSchedule;
+
+use super::files::TrainLine;
+use super::ledger::{SharedLedger, lock};
+use crate::step::StepOutput;
+
+/// The training loss.
+#[derive(Clone)]
+pub struct TrainLog {
+    name: MetricName,
+    ledger: SharedLedger,
+    schedule: Option<BudgetSchedule>,
+    // Since the last optimizer step, and since the round began.
+    step: Mean,
+    round: Mean,
+    newest: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn value(self) -> f64 {
+        self.sum / self.count as f64
+    }
+}
+
+impl TrainLog {
+    /// A log into `ledger`; with rank control, the budget comes from `schedule`.
+    pub fn new(ledger: SharedLedger, schedule: Option<BudgetSchedule>) -> Self {
+        Self {
+            name: Arc::new("Loss".to_owned()),
+            ledger,
+            schedule,
+            step: Mean::default(),
+            round: Mean::default(),
+            newest: f64::NAN,
+        }
+    }
+
+    fn entry(&self) -> SerializedEntry {
+        let mean = self.round.value();
+        let formatted = format!("mean {mean:.4} - batch {:.4}", self.newest);
+        SerializedEntry::new(formatted, self.newest.to_string())
+    }
+}
+
+impl Metric for TrainLog {
+    type Input = StepOutput;
+
+    fn name(&self) -> MetricName {
+        self.name.clone()
+    }
+
+    fn attributes(&self) -> MetricAttributes {
+        let higher_is_better = false;
+        NumericAttributes {
+            unit: None,
+            higher_is_better,
+        }
+        .into()
+    }
+
+    fn update(
+        &mut self,
+        item: &StepOutput,
+        metadata: &MetricMetadata,
+    ) -> Result<SerializedEntry, TensorReadError> {
+        let scalar = |tensor: &burn::tensor::Tensor<1>| tensor.clone().try_into_scalar::<f64>();
+        let loss = scalar(&item.loss)?;
+        let penalty = item.penalty.as_ref().map(scalar).transpose()?;
+        self.newest = loss;
+        self.step.add(loss);
+        self.round.add(loss);
+
+        let mut ledger = lock(&self.ledger);
+        ledger.tokens += item.tokens as u64;
+        let Some(update) = item.update.get() else {
+            return Ok(self.entry());
+        };
+        ledger.steps += 1;
+        ledger.skipped += u64::from(!update.finite);
+        if let Some(allocation) = &update.allocation {
+            ledger.returned += allocation.returned;
+            ledger.active = Some(allocation.total_active());
+            ledger.write(|files| files.allocation(allocation));
+        }
+        let line = TrainLine {
+            step: ledger.steps,
+            loss: self.step.value(),
+            penalty,
+            learning_rate: metadata.lr.as_ref().map_or(f64::NAN, |lr| lr.base()),
+            budget: self.schedule.map(|s| s.budget(ledger.steps)),
+            active_ranks: ledger.active,
+        };
+        ledger.write(|files| files.train(&line));
+        drop(ledger);
+        self.step = Mean::default();
+        Ok(self.entry())
+    }
+
+    fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
+        Ok(self.entry())
+    }
+
+    fn clear(&mut self) {
+        self.round = Mean::default();
+    }
+}
+
+impl Numeric for TrainLog {
+    fn value(&self) -> Option<NumericEntry> {
+        Some(NumericEntry::Value(self.newest))
+    }
+
+    fn running_value(&self) -> Option<NumericEntry> {
+        Some(self.final_value())
+    }
+
+    fn final_value(&self) -> NumericEntry {
+        NumericEntry::Value(self.round.value())
+    }
+}
+
+impl Adaptor<StepOutput> for StepOutput {
+    fn adapt(&self) -> StepOutput {
+        self.clone()
+    }
+}

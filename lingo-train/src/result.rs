@@ -1,0 +1,67 @@
+//! What a run came to: `result.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Method;
+use crate::metric::{MetricName, Scores};
+
+/// The result of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunResult {
+    /// Metrics on test, of the chosen evaluation's model.
+    pub test: Scores,
+    /// Metrics on dev, of the chosen evaluation.
+    pub dev: Scores,
+    /// Optimizer steps before the chosen evaluation.
+    pub chosen_step: u64,
+    /// The metric that chose it.
+    pub selected_by: MetricName,
+    /// How the model was adapted.
+    pub method: Method,
+    /// Trained scalars at the start, head included.
+    pub trainable_parameters: usize,
+    /// Scalars of the adapters' surviving ranks.
+    pub adapter_parameters_final: usize,
+    /// Scalars of the pretrained model as loaded, and the head.
+    pub total_parameters: usize,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Of those, steps that changed nothing because the gradients were not finite.
+    pub steps_skipped: u64,
+    /// Tokens trained on, padding not counted.
+    pub tokens: u64,
+    /// Seconds in training steps, evaluations not counted.
+    pub train_secs: f64,
+    /// Tokens trained on a second of `train_secs`.
+    pub tokens_per_sec: f64,
+    /// Largest resident memory of the process in MiB, where the system tells.
+    pub peak_memory_mib: Option<f64>,
+    /// Surviving triplets, under rank control.
+    pub active_ranks: Option<usize>,
+    /// Triplets that came back after an allocation had pruned them, under rank control.
+    pub ranks_returned: Option<usize>,
+    /// The device as asked for.
+    pub device: String,
+    /// The device as the framework names it.
+    pub backend_device: String,
+    /// The seed.
+    pub seed: u64,
+    /// Version of lingo.
+    pub version: String,
+}
+
+impl RunResult {
+    /// The result as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Plain numbers and text: nothing in it can fail to serialise.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+}
+
+/// Largest resident memory of this process so far in MiB; only Linux tells.
+pub fn peak_memory_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024.0)
+}

@@ -1,0 +1,441 @@
+//! One training step: forward, loss, gradients, penalty; then observe, update, allocate.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use burn::module::{
+    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+    Param, ParamGroup, ParamId,
+};
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
+use lingo_core::adapter::{LowRank, orthogonality};
+use lingo_core::models::Classifier;
+use lingo_core::nn::Noise;
+use lingo_core::nn::noise::MaskSource;
+use lingo_core::rank::{Allocation, RankController};
+
+use crate::data::Batch;
+use crate::workers::Workers;
+
+/// The settings of a step, the same for the whole run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepConfig {
+    /// Seed of the dropout masks.
+    pub seed: u64,
+    /// Where dropout masks are drawn.
+    pub masks: MaskSource,
+    /// γ, the weight of the orthogonality penalty.
+    pub orthogonality: f64,
+    /// Batches whose gradients are averaged into one optimizer step.
+    pub accumulation: usize,
+    /// Largest global norm of the gradients, 0 for any.
+    pub max_grad_norm: f64,
+}
+
+/// What is trained: a classifier, and what controls its ranks.
+#[derive(Module, Debug)]
+pub struct Trained {
+    /// The classifier with its adapters.
+    pub classifier: Classifier,
+    /// Rank control, under AdaLoRA and adaptive rank sampling.
+    pub ranks: Option<RankController>,
+}
+
+/// A [`Trained`] in the hands of Burn's learner. Its records hold what is trained and what rank control remembers,
+/// never the frozen weights.
+#[derive(Clone, Debug)]
+pub struct Trainee {
+    /// What is trained.
+    pub trained: Trained,
+    config: StepConfig,
+    workers: Workers,
+    clock: Clock,
+    /// The report of the step under way, shared with the item that the step returned.
+    update: Arc<OnceLock<Update>>,
+}
+
+/// Time spent in training steps, shared by all that hold a clone.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    /// Seconds so far.
+    pub fn elapsed_secs(&self) -> f64 {
+        self.0.load(Ordering::Relaxed) as f64 * 1e-9
+    }
+
+    fn add_since(&self, start: Instant) {
+        let elapsed = start.elapsed().as_nanos() as u64;
+        self.0.fetch_add(elapsed, Ordering::Relaxed);
+    }
+}
+
+/// What an optimizer step did, beside the loss.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// Whether the gradients were finite; where not, the step changed nothing.
+    pub finite: bool,
+    /// The allocation that was made, if one was due.
+    pub allocation: Option<Allocation>,
+}
+
+/// What a training step returns for the record.
+#[derive(Clone, Debug)]
+pub struct StepOutput {
+    /// Mean cross-entropy `[1]`.
+    pub loss: Tensor<1>,
+    /// Orthogonality penalty `[1]`, where there is one.
+    pub penalty: Option<Tensor<1>>,
+    /// Tokens of the batch, padding not counted.
+    pub tokens: usize,
+    /// Set by the optimizer step that used this batch, if it was the last of its accumulation.
+    pub update: Arc<OnceLock<Update>>,
+}
+
+/// What an evaluation step returns.
+#[derive(Clone, Debug)]
+pub struct EvalOutput {
+    /// Logits `[B, C]`.
+    pub logits: Tensor<2>,
+    /// The classes.
+    pub labels: Vec<usize>,
+    /// Which examples of the split they are.
+    pub indices: Vec<usize>,
+}
+
+impl Trainee {
+    /// Prepares a classifier for training.
+    pub fn new(
+        classifier: Classifier,
+        ranks: Option<RankController>,
+        config: StepConfig,
+        workers: Workers,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            trained: Trained { classifier, ranks },
+            config,
+            workers,
+            clock,
+            update: Arc::default(),
+        }
+    }
+
+    fn with(self, change: impl FnOnce(Trained) -> Trained) -> Self {
+        Self {
+            trained: change(self.trained),
+            ..self
+        }
+    }
+
+    /// The parameters that a record holds.
+    fn recorded(&self) -> ParamGroup {
+        let mut ids = Ids {
+            trained_only: true,
+            ids: Vec::new(),
+        };
+        self.trained.classifier.visit(&mut ids);
+        ids.trained_only = false;
+        self.trained.ranks.visit(&mut ids);
+        ParamGroup::from_ids(ids.ids)
+    }
+}
+
+/// The part of a batch that one worker takes.
+struct Part {
+    classifier: Classifier,
+    batch: Batch,
+    noise: Noise,
+    /// Of the examples of the whole batch.
+    share: f64,
+}
+
+impl Part {
+    /// This part's addend of the batch's mean loss `[1]`, and of the gradients.
+    fn gradients(self, accumulation: f64) -> (Tensor<1>, GradientsParams) {
+        let device = self.classifier.score.weight.device();
+        let tokens = self.batch.to_tokens(&device);
+        let logits = self.classifier.forward(&tokens, &self.noise); // [B, C]
+        let loss = cross_entropy(logits, &self.batch.labels) * self.share; // [1]
+        let gradients = (loss.clone() / accumulation).backward();
+        let gradients = GradientsParams::from_grads(gradients, &self.classifier);
+        (loss.inner(), gradients)
+    }
+}
+
+impl TrainStep for Trainee {
+    type Input = Batch;
+    type Output = StepOutput;
+
+    fn step(&self, batch: Batch) -> TrainOutput<StepOutput> {
+        let start = Instant::now();
+        let (size, tokens) = (batch.size(), batch.tokens());
+        let classifier = &self.trained.classifier;
+        let device = classifier.score.weight.device();
+        let parts = batch.split(self.workers.count()).into_iter().enumerate();
+        let parts = parts
+            .map(|(part, batch)| Part {
+                // A graph of its own for each part; the tensors are shared.
+                classifier: classifier.clone().fork(&device),
+                noise: Noise::new(
+                    self.config.masks,
+                    &device,
+                    self.config.seed,
+                    [batch.number, part as u64],
+                ),
+                share: batch.size() as f64 / size as f64,
+                batch,
+            })
+            .collect();
+        let accumulation = self.config.accumulation as f64;
+        let results = self.workers.run(parts, |part| part.gradients(accumulation));
+
+        let mut accumulator = GradientsAccumulator::new();
+        let mut losses = Vec::with_capacity(results.len());
+        for (loss, gradients) in results {
+            accumulator.accumulate(classifier, gradients);
+            losses.push(loss);
+        }
+        let mut gradients = accumulator.grads();
+
+        let adapters = classifier.adapters();
+        let adapters: Vec<&LowRank> = adapters.iter().map(|(_, adapter)| *adapter).collect();
+        let gamma = self.config.orthogonality / accumulation;
+        let penalty = orthogonality::penalise(&adapters, gamma, &mut gradients);
+
+        let item = StepOutput {
+            loss: Tensor::cat(losses, 0).sum(),
+            penalty: penalty.map(|penalty| penalty * accumulation),
+            tokens,
+            update: self.update.clone(),
+        };
+        self.clock.add_since(start);
+        TrainOutput {
+            grads: gradients,
+            item,
+        }
+    }
+
+    fn optimize(
+        mut self,
+        optimizer: &mut ModuleOptimizer,
+        learning_rate: ModuleLearningRate,
+        gradients: GradientsParams,
+    ) -> Self {
+        let start = Instant::now();
+        let (gradients, norm) = global_norm(&self.trained.classifier, gradients);
+        let finite = norm.is_finite();
+        if finite {
+            if let Some(ranks) = &mut self.trained.ranks {
+                let adapters = self.trained.classifier.adapters();
+                let adapters: Vec<&LowRank> = adapters.iter().map(|(_, a)| *a).collect();
+                ranks.observe(&adapters, &gradients);
+            }
+            let gradients = self.clip(gradients, norm);
+            let classifier = optimizer.step(learning_rate, self.trained.classifier, gradients);
+            self.trained.classifier = classifier;
+        }
+        let classifier = &mut self.trained.classifier;
+        let allocation = self
+            .trained
+            .ranks
+            .as_mut()
+            .and_then(|ranks| ranks.allocate(&mut classifier.adapters_mut()));
+        // The item of this step holds the other handle; a second report to it cannot come.
+        let _ = self.update.set(Update { finite, allocation });
+        self.update = Arc::default();
+        self.clock.add_since(start);
+        self
+    }
+}
+
+impl Trainee {
+    fn clip(&self, gradients: GradientsParams, norm: f64) -> GradientsParams {
+        let limit = self.config.max_grad_norm;
+        if limit == 0.0 || norm <= limit {
+            return gradients;
+        }
+        let mut scaled = Scale {
+            factor: limit / norm,
+            from: gradients,
+            to: GradientsParams::new(),
+        };
+        self.trained.classifier.visit(&mut scaled);
+        scaled.to
+    }
+}
+
+impl InferenceStep for Trainee {
+    type Input = Batch;
+    type Output = EvalOutput;
+
+    fn step(&self, batch: Batch) -> EvalOutput {
+        let classifier = &self.trained.classifier;
+        let tokens = batch.to_tokens(&classifier.score.weight.device());
+        EvalOutput {
+            logits: classifier.forward(&tokens, &Noise::off()),
+            labels: batch.labels,
+            indices: batch.indices,
+        }
+    }
+}
+
+impl ItemLazy for StepOutput {
+    fn sync(self) -> Result<Self, burn::tensor::ExecutionError> {
+        self.loss.device().flush()?;
+        Ok(Self {
+            loss: self.loss.without_autodiff(),
+            ..self
+        })
+    }
+}
+
+impl ItemLazy for EvalOutput {
+    fn sync(self) -> Result<Self, burn::tensor::ExecutionError> {
+        self.logits.device().flush()?;
+        Ok(Self {
+            logits: self.logits.without_autodiff(),
+            ..self
+        })
+    }
+}
+
+/// Mean cross-entropy `[1]` of logits `[B, C]`.
+fn cross_entropy(logits: Tensor<2>, labels: &[usize]) -> Tensor<1> {
+    let device = logits.device();
+    let labels: Vec<i64> = labels.iter().map(|label| *label as i64).collect();
+    let targets: Tensor<1, Int> =
+        Tensor::from_data(TensorData::new(labels, [logits.dims()[0]]), &device);
+    CrossEntropyLossConfig::new()
+        .init(&device)
+        .forward(logits, targets)
+}
+
+/// The gradients, and the norm of all of them together.
+fn global_norm(module: &impl Module, gradients: GradientsParams) -> (GradientsParams, f64) {
+    let mut squares = Squares {
+        gradients,
+        sums: Vec::new(),
+    };
+    module.visit(&mut squares);
+    let norm = match squares.sums.is_empty() {
+        true => 0.0,
+        false => Tensor::cat(squares.sums, 0)
+            .sum()
+            .sqrt()
+            .into_scalar::<f64>(),
+    };
+    (squares.gradients, norm)
+}
+
+struct Squares {
+    gradients: GradientsParams,
+    sums: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.sums.push(gradient.square().sum());
+        }
+    }
+}
+
+struct Scale {
+    factor: f64,
+    from: GradientsParams,
+    to: GradientsParams,
+}
+
+impl ModuleVisitor for Scale {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.from.remove::<D>(param.id) {
+            self.to.register(param.id, gradient * self.factor);
+        }
+    }
+}
+
+/// Collects the ids of parameters: of those that are trained, or of all.
+struct Ids {
+    trained_only: bool,
+    ids: Vec<ParamId>,
+}
+
+impl ModuleVisitor for Ids {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.trained_only || param.is_require_grad() {
+            self.ids.push(param.id);
+        }
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        if !self.trained_only {
+            self.ids.push(param.id);
+        }
+    }
+}
+
+/// As derived for [`Trained`], but for records.
+impl Module for Trainee {
+    fn into_record(self) -> ModuleRecord {
+        let recorded = self.recorded();
+        self.trained.into_record_group(recorded)
+    }
+
+    fn try_load_record(self, record: ModuleRecord) -> Result<Self, RecordError> {
+        let trained = self.trained.try_load_record(record.allow_partial(true))?;
+        Ok(Self { trained, ..self })
+    }
+
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.trained.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        self.with(|trained| trained.fork(device))
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        self.with(|trained| trained.to_device(device))
+    }
+
+    fn train(self) -> Self {
+        self.with(Module::train)
+    }
+
+    fn valid(&self) -> Self {
+        self.clone().with(|trained| trained.valid())
+    }
+
+    fn materialize(self) -> Self {
+        self.with(Module::materialize)
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.trained.visit(visitor);
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        self.with(|trained| trained.map(mapper))
+    }
+}
+
+impl ModuleDisplayDefault for Trainee {
+    fn content(&self, content: Content) -> Option<Content> {
+        self.trained.content(content)
+    }
+}
+
+impl ModuleDisplay for Trainee {}
+
+impl std::fmt::Display for Trainee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.trained, f)
+    }
+}

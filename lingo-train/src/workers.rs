@@ -1,0 +1,89 @@
+//! Threads that share the work of a batch where the device is the host itself.
+//!
+//! On the host most of a step is small element-wise work that runs on one thread, between products that run on all.
+//! Giving each thread a part of the batch, with products of its own, keeps all cores at work throughout.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+
+/// One pool of a single thread for each part of a batch.
+#[derive(Clone)]
+pub struct Workers(Arc<[ThreadPool]>);
+
+impl Workers {
+    /// `count` threads; one runs on the caller's thread, with the backend's own parallelism.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn new(count: usize) -> Result<Self, ThreadPoolBuildError> {
+        let pools = match count {
+            0 | 1 => 0,
+            count => count,
+        };
+        let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
+        Ok(Self((0..pools).map(pool).collect::<Result<_, _>>()?))
+    }
+
+    /// How many parts can be worked on at a time.
+    pub fn count(&self) -> usize {
+        self.0.len().max(1)
+    }
+
+    /// Does `work` on each part, at most [`count`](Self::count) of them, at the same time; results in the parts'
+    /// order.
+    ///
+    /// # Panics
+    /// If `work` does, or there are more parts than workers.
+    pub fn run<P: Send, T: Send>(&self, parts: Vec<P>, work: impl Fn(P) -> T + Sync) -> Vec<T> {
+        assert!(parts.len() <= self.count(), "a worker a part");
+        if self.0.is_empty() || parts.len() < 2 {
+            return parts.into_iter().map(work).collect();
+        }
+        let work = &work;
+        std::thread::scope(|scope| {
+            let started: Vec<_> = parts
+                .into_iter()
+                .zip(self.0.iter())
+                .map(|(part, pool)| scope.spawn(move || pool.install(|| work(part))))
+                .collect();
+            started
+                .into_iter()
+                .map(|thread| match thread.join() {
+                    Ok(result) => result,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+                .collect()
+        })
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Workers({})", self.count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn parts_are_done_in_order_whatever_the_number_of_workers() {
+        for count in [0, 1, 2, 3] {
+            let workers = Workers::new(count).unwrap();
+            let parts: Vec<usize> = (0..workers.count()).collect();
+            let expected: Vec<usize> = parts.iter().map(|i| i * i).collect();
+            assert_eq!(workers.run(parts, |i| i * i), expected);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "of a part")]
+    fn a_panic_in_a_part_is_a_panic_of_the_whole() {
+        let workers = Workers::new(2).unwrap();
+        workers.run(vec![0, 1], |i| assert!(i == 0, "of a part"));
+    }
+}

@@ -1,0 +1,42 @@
+//! Folders in Hugging Face's layout: `config.json` beside safetensors or `pytorch_model.bin`.
+
+pub(crate) mod config;
+pub(crate) mod index;
+pub(crate) mod keys;
+pub(crate) mod pytorch;
+pub(crate) mod safetensors;
+
+use std::path::Path;
+
+use lingo_core::models::ModelConfig;
+
+use crate::checkpoint::Contents;
+use crate::error::ImportError;
+use crate::json::JsonFile;
+
+/// Opens whichever weights the folder has, safetensors first.
+pub(crate) fn open_weights(folder: &Path, config: &ModelConfig) -> Result<Contents, ImportError> {
+    let path = folder.join("model.safetensors");
+    if path.is_file() {
+        return safetensors::open(config, &[path], None);
+    }
+    if let Some(index) = JsonFile::open_optional(&folder.join("model.safetensors.index.json"))? {
+        let index = index::Index::new(folder, &index)?;
+        return safetensors::open(config, &index.shards, Some(&index));
+    }
+    let path = folder.join("pytorch_model.bin");
+    if path.is_file() {
+        return pytorch::open(config, &[path], None);
+    }
+    if let Some(index) = JsonFile::open_optional(&folder.join("pytorch_model.bin.index.json"))? {
+        let index = index::Index::new(folder, &index)?;
+        return pytorch::open(config, &index.shards, Some(&index));
+    }
+    Err(ImportError::NoWeights {
+        folder: folder.to_owned(),
+        found: crate::checkpoint::file_names(folder),
+    })
+}
+
+#[cfg(test)]
+mod tests;

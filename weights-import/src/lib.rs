@@ -1,0 +1,34 @@
+//! Reads pretrained models: folders in Hugging Face's layout (safetensors or `pytorch_model.bin`, single or
+//! sharded) and GGUF files, each with its configuration and tokenizer.
+//!
+//! [`Checkpoint`] is the one entrance. It lists the tensors at once and reads each when the model asks for it
+//! through [`WeightSource`](lingo_core::weights::WeightSource): weights are mapped into memory, converted to f32
+//! while they are copied, and their pages let go, so that the process holds little more than what it uses.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), weights_import::ImportError> {
+//! let checkpoint = weights_import::Checkpoint::open("models/opt-125m".as_ref())?;
+//! for tensor in checkpoint.tensors() {
+//!     assert!(!tensor.shape.is_empty(), "{} is a scalar", tensor.name);
+//! }
+//! let tokenizer = checkpoint.tokenizer()?;
+//! # let _ = tokenizer;
+//! # Ok(())
+//! # }
+//! ```
+
+mod bpe;
+mod checkpoint;
+mod encoding;
+mod error;
+mod gguf;
+mod hf;
+mod json;
+mod mapped;
+mod tensors;
+mod tokenizer;
+
+pub use checkpoint::Checkpoint;
+pub use error::ImportError;
+pub use tensors::{Role, TensorInfo};
+pub use tokenizer::TextTokenizer;

@@ -1,0 +1,280 @@
+//! Tensors as they stand in the files, and how they are read.
+
+use std::ops::Range;
+
+use burn::store::pytorch_reader;
+use burn::tensor::{DType, TensorData};
+
+use crate::encoding::{Encoding, FLOAT_TYPES};
+use crate::mapped::MappedFile;
+
+/// About how many bytes of a mapped file are converted before their pages are released.
+const CHUNK_BYTES: usize = 1 << 22;
+
+/// What a tensor is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A weight of the backbone.
+    Used,
+    /// The classification head, which a run may take or replace by its own.
+    Head,
+    /// Known and deliberately left alone, such as a language model's head.
+    Ignored,
+    /// The model has no place for it; [`check_complete`](crate::Checkpoint::check_complete) will complain.
+    Unknown,
+}
+
+/// A line of the checkpoint's table of contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Canonical name.
+    pub name: String,
+    /// The key in the file.
+    pub source: String,
+    /// Element type, as the formats call it: `F32`, `BF16`, `Q4_1`.
+    pub dtype: String,
+    /// Shape, row-major.
+    pub shape: Vec<usize>,
+    /// What the tensor is for.
+    pub role: Role,
+}
+
+/// An element type as found.
+#[derive(Debug, Clone)]
+pub(crate) enum Element {
+    /// One that can be converted.
+    Known(Encoding),
+    /// Another, by name.
+    Other(String),
+}
+
+impl Element {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Known(encoding) => encoding.name(),
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Where a tensor's bytes are.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// A range of one of the mapped files.
+    Mapped { file: usize, range: Range<usize> },
+    /// Behind the PyTorch reader.
+    Pytorch(pytorch_reader::Tensor),
+}
+
+/// The order of a matrix's rows in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowOrder {
+    /// As in Hugging Face's checkpoints.
+    Plain,
+    /// Rows of each head interleaved, `0, K/2, 1, K/2 + 1, ...` where Hugging Face has `0, 1, ..., K - 1`:
+    /// GGUF's order of a query or key projection.
+    Interleaved {
+        /// K, the rows of a head; even, and a divisor of the number of rows.
+        head_dim: usize,
+    },
+}
+
+impl RowOrder {
+    /// Where the file has the row that Hugging Face numbers `row`.
+    fn source(self, row: usize) -> usize {
+        match self {
+            Self::Plain => row,
+            Self::Interleaved { head_dim } => {
+                let (head, within) = (row / head_dim, row % head_dim);
+                let (half, pair) = (within / (head_dim / 2), within % (head_dim / 2));
+                head * head_dim + 2 * pair + half
+            }
+        }
+    }
+}
+
+/// A tensor in a checkpoint.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// Canonical name.
+    pub(crate) name: String,
+    /// The key in the file.
+    pub(crate) source: String,
+    /// Shape, row-major.
+    pub(crate) shape: Vec<usize>,
+    /// Element type.
+    pub(crate) element: Element,
+    /// What it is for.
+    pub(crate) role: Role,
+    /// Where it is.
+    pub(crate) place: Place,
+    /// How its rows are ordered.
+    pub(crate) rows: RowOrder,
+}
+
+impl Stored {
+    /// The public description.
+    pub(crate) fn info(&self) -> TensorInfo {
+        TensorInfo {
+            name: self.name.clone(),
+            source: self.source.clone(),
+            dtype: self.element.name().to_owned(),
+            shape: self.shape.clone(),
+            role: self.role,
+        }
+    }
+
+    /// Reads all of it; an error is the reason in words.
+    pub(crate) fn read(&self, files: &[MappedFile]) -> Result<TensorData, String> {
+        let encoding = self.encoding()?;
+        let numbers = self.shape.iter().product();
+        match &self.place {
+            Place::Mapped { file, range } => {
+                let file = file_at(files, *file)?;
+                let bytes = slice(file.bytes(), range.clone())?;
+                let mut out = vec![0.0_f32; numbers];
+                match (self.rows, self.shape.as_slice()) {
+                    (RowOrder::Interleaved { .. }, &[_, width]) if width > 0 => {
+                        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                            decode_row(encoding, bytes, self.rows.source(row), out)?;
+                        }
+                        file.release(range);
+                    }
+                    _ => decode_in_chunks(encoding, file, range, &mut out)?,
+                }
+                Ok(TensorData::new(out, self.shape.as_slice()))
+            }
+            Place::Pytorch(tensor) => {
+                let bytes = tensor.read().map_err(|error| error.to_string())?;
+                if bytes.len() != numbers * encoding.block_bytes() {
+                    return Err(format!("{} bytes for {numbers} numbers", bytes.len()));
+                }
+                // The reader's bytes become the tensor as they are: a large table is never held twice.
+                if encoding == Encoding::F32 && bytes.as_ptr().cast::<f32>().is_aligned() {
+                    return Ok(TensorData::from_bytes_vec(
+                        bytes,
+                        self.shape.as_slice(),
+                        DType::F32,
+                    ));
+                }
+                let mut out = vec![0.0_f32; numbers];
+                encoding.decode(&bytes, &mut out);
+                Ok(TensorData::new(out, self.shape.as_slice()))
+            }
+        }
+    }
+
+    /// Reads the given rows of a matrix; an error is the reason in words.
+    ///
+    /// A mapped file is touched at these rows only. The PyTorch reader cannot seek, so there the stored tensor
+    /// is read and dropped again.
+    pub(crate) fn read_rows(
+        &self,
+        files: &[MappedFile],
+        rows: &[u32],
+    ) -> Result<TensorData, String> {
+        let encoding = self.encoding()?;
+        let &[height, width] = self.shape.as_slice() else {
+            return Err(format!(
+                "rows were asked for of a tensor of shape {:?}",
+                self.shape
+            ));
+        };
+        let mut out = vec![0.0_f32; rows.len() * width];
+        let mut fill = |bytes: &[u8]| -> Result<(), String> {
+            for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width.max(1))) {
+                let index = row as usize;
+                if index >= height {
+                    return Err(format!("row {row} was asked for, it has {height}"));
+                }
+                decode_row(encoding, bytes, self.rows.source(index), out)?;
+            }
+            Ok(())
+        };
+        match &self.place {
+            Place::Mapped { file, range } => {
+                let file = file_at(files, *file)?;
+                fill(slice(file.bytes(), range.clone())?)?;
+                file.release(range);
+            }
+            Place::Pytorch(tensor) => fill(&tensor.read().map_err(|error| error.to_string())?)?,
+        }
+        Ok(TensorData::new(out, [rows.len(), width]))
+    }
+
+    fn encoding(&self) -> Result<Encoding, String> {
+        match &self.element {
+            Element::Known(encoding) => Ok(*encoding),
+            Element::Other(name) => Err(format!(
+                "it is of type {name}; {FLOAT_TYPES} can be converted"
+            )),
+        }
+    }
+}
+
+/// Converts one row of a matrix.
+fn decode_row(encoding: Encoding, bytes: &[u8], row: usize, out: &mut [f32]) -> Result<(), String> {
+    let len = encoding
+        .byte_len(out.len(), 1)
+        .ok_or_else(|| format!("a row of {} numbers is not whole blocks", out.len()))?;
+    let start = row.checked_mul(len).ok_or("its size overflows")?;
+    encoding.decode(slice(bytes, start..start.saturating_add(len))?, out);
+    Ok(())
+}
+
+/// Converts a contiguous tensor, letting go of the file's pages along the way.
+fn decode_in_chunks(
+    encoding: Encoding,
+    file: &MappedFile,
+    range: &Range<usize>,
+    out: &mut [f32],
+) -> Result<(), String> {
+    let blocks = (CHUNK_BYTES / encoding.block_bytes()).max(1);
+    let mut start = range.start;
+    for out in out.chunks_mut(blocks * encoding.block_len()) {
+        let len = out.len() / encoding.block_len() * encoding.block_bytes();
+        let part = start..start.saturating_add(len).min(range.end);
+        let bytes = slice(file.bytes(), part.clone())?;
+        if bytes.len() != len {
+            return Err("its bytes end before its shape does".to_owned());
+        }
+        encoding.decode(bytes, out);
+        file.release(&part);
+        start = part.end;
+    }
+    Ok(())
+}
+
+fn file_at(files: &[MappedFile], index: usize) -> Result<&MappedFile, String> {
+    files
+        .get(index)
+        .ok_or_else(|| "its file is not open".to_owned())
+}
+
+fn slice(bytes: &[u8], range: Range<usize>) -> Result<&[u8], String> {
+    let end = range.end;
+    bytes.get(range).ok_or_else(|| {
+        format!(
+            "it ends at byte {end}, after the file's end ({})",
+            bytes.len()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interleaved_rows_are_found_where_gguf_puts_them() {
+        // What llama.cpp's conversion does to a head of 6 rows: reshape(2, 3).swapaxes(0, 1).
+        let stored = [0, 3, 1, 4, 2, 5];
+        let order = RowOrder::Interleaved { head_dim: 6 };
+        for head in 0..3 {
+            for (position, row) in stored.iter().enumerate() {
+                assert_eq!(order.source(head * 6 + row), head * 6 + position);
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Tokenizers, and what each must do around a text.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use lingo_core::models::ModelConfig;
+use serde_json::Value;
+use tokenizers::models::bpe::{Merges, Vocab};
+use tokenizers::{AddedToken, Tokenizer};
+
+use crate::bpe;
+use crate::error::ImportError;
+use crate::json::{self, JsonFile};
+
+/// OPT's bos, eos and unk, where no file says otherwise.
+const OPT_BOS: &str = "</s>";
+/// OPT's padding.
+const OPT_PAD: &str = "<pad>";
+/// A text to see what a tokenizer puts around one.
+const PROBE: &str = "A";
+
+/// A tokenizer with the tokens that go around a text.
+///
+/// Encode without the tokenizer's own special tokens (`encode(text, false)`) and put [`bos`](Self::bos) in front.
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    /// Text to ids.
+    pub tokenizer: Tokenizer,
+    /// Token in front of each text, if the model was trained with one.
+    pub bos: Option<u32>,
+    /// Token that fills shorter sequences of a batch; always within the model's vocabulary.
+    pub pad: u32,
+}
+
+impl TextTokenizer {
+    /// Reads back what [`save`](Self::save) wrote; `bos` and `pad` are the caller's to remember.
+    ///
+    /// # Errors
+    /// If the file cannot be read as a tokenizer.
+    pub fn from_file(path: &Path, bos: Option<u32>, pad: u32) -> Result<Self, ImportError> {
+        Ok(Self {
+            tokenizer: parse(path)?,
+            bos,
+            pad,
+        })
+    }
+
+    /// Writes the tokenizer as a `tokenizer.json`, wherever it came from.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), ImportError> {
+        let text = self
+            .tokenizer
+            .to_string(false)
+            .map_err(|error| bpe::refused(path, &error))?;
+        std::fs::write(path, text).map_err(|source| ImportError::Io {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// The tokenizer of a folder in Hugging Face's layout.
+pub(crate) fn from_folder(
+    folder: &Path,
+    config: &ModelConfig,
+) -> Result<TextTokenizer, ImportError> {
+    let names = SpecialNames::read(folder)?;
+    let path = folder.join("tokenizer.json");
+    let (tokenizer, bos) = if path.is_file() {
+        let tokenizer = parse(&path)?;
+        let bos = match names.add_bos {
+            Some(true) => Some(names.bos_of(&path, &tokenizer)?),
+            Some(false) => None,
+            None => template_bos(&path, &tokenizer)?,
+        };
+        (tokenizer, bos)
+    } else if folder.join("vocab.json").is_file() && folder.join("merges.txt").is_file() {
+        from_vocabulary(folder, config, &names)?
+    } else {
+        return Err(ImportError::NoTokenizer {
+            folder: folder.to_owned(),
+        });
+    };
+    let pad = pad(&tokenizer, config, &names);
+    Ok(TextTokenizer {
+        tokenizer,
+        bos,
+        pad,
+    })
+}
+
+fn parse(path: &Path) -> Result<Tokenizer, ImportError> {
+    let mut tokenizer =
+        Tokenizer::from_bytes(json::read(path)?).map_err(|error| bpe::refused(path, &error))?;
+    // Cutting and filling are the caller's, who knows the model and the prompt.
+    tokenizer.with_padding(None);
+    tokenizer
+        .with_truncation(None)
+        .map_err(|error| bpe::refused(path, &error))?;
+    Ok(tokenizer)
+}
+
+/// The token that the tokenizer's own template puts in front of a text.
+fn template_bos(path: &Path, tokenizer: &Tokenizer) -> Result<Option<u32>, ImportError> {
+    let encode = |special| {
+        tokenizer
+            .encode(PROBE, special)
+            .map(|encoding| encoding.get_ids().to_vec())
+            .map_err(|error| bpe::refused(path, &error))
+    };
+    let (with, plain) = (encode(true)?, encode(false)?);
+    match with.as_slice() {
+        ids if ids == plain => Ok(None),
+        [bos, rest @ ..] if rest == plain => Ok(Some(*bos)),
+        _ => Err(ImportError::Tokenizer {
+            path: path.to_owned(),
+            expected: "a template that adds nothing, or one token in front of a text".to_owned(),
+            found: format!("{with:?} around {plain:?}"),
+            remedy: "set `add_bos_token` in tokenizer_config.json beside it to say what you want",
+        }),
+    }
+}
+
+/// What `tokenizer_config.json` and `special_tokens_map.json` say, the former first.
+#[derive(Debug, Default)]
+struct SpecialNames {
+    add_bos: Option<bool>,
+    add_prefix_space: bool,
+    class: Option<String>,
+    bos: Option<String>,
+    eos: Option<String>,
+    pad: Option<String>,
+    /// All special tokens by name.
+    all: Vec<String>,
+}
+
+impl SpecialNames {
+    fn read(folder: &Path) -> Result<Self, ImportError> {
+        let config = JsonFile::open_optional(&folder.join("tokenizer_config.json"))?;
+        let map = JsonFile::open_optional(&folder.join("special_tokens_map.json"))?;
+        let mut names = Self::default();
+        if let Some(config) = &config {
+            names.add_bos = match config.get("add_bos_token") {
+                Some(_) => Some(config.flag_or("add_bos_token", false)?),
+                None => None,
+            };
+            names.add_prefix_space = config.flag_or("add_prefix_space", false)?;
+            names.class = config.text("tokenizer_class")?.map(str::to_owned);
+        }
+        let files = [config.as_ref(), map.as_ref()];
+        let find = |key: &str| {
+            files
+                .iter()
+                .flatten()
+                .find_map(|file| content(file.get(key)?))
+        };
+        names.bos = find("bos_token");
+        names.eos = find("eos_token");
+        names.pad = find("pad_token");
+        for key in [
+            "bos_token",
+            "eos_token",
+            "unk_token",
+            "pad_token",
+            "sep_token",
+            "cls_token",
+            "mask_token",
+        ] {
+            names.all.extend(find(key));
+        }
+        for file in files.into_iter().flatten() {
+            let more = file
+                .get("additional_special_tokens")
+                .and_then(Value::as_array);
+            names
+                .all
+                .extend(more.into_iter().flatten().filter_map(content));
+        }
+        Ok(names)
+    }
+
+    /// The id of the token in front of a text, which `add_bos_token` promises.
+    fn bos_of(&self, path: &Path, tokenizer: &Tokenizer) -> Result<u32, ImportError> {
+        let name = self.bos.as_deref();
+        name.and_then(|name| tokenizer.token_to_id(name))
+            .ok_or_else(|| ImportError::Tokenizer {
+                path: path.to_owned(),
+                expected: "a bos_token of the vocabulary, as add_bos_token is true".to_owned(),
+                found: name.map_or_else(|| "none".to_owned(), |name| format!("`{name}`")),
+                remedy: "correct bos_token in tokenizer_config.json",
+            })
+    }
+}
+
+/// A token's text, given as such or as `{"content": ...}`.
+fn content(value: &Value) -> Option<String> {
+    value
+        .as_str()
+        .or_else(|| value.get("content")?.as_str())
+        .map(str::to_owned)
+}
+
+/// `vocab.json` with `merges.txt`: GPT-2's kind of tokenizer, which OPT has.
+fn from_vocabulary(
+    folder: &Path,
+    config: &ModelConfig,
+    names: &SpecialNames,
+) -> Result<(Tokenizer, Option<u32>), ImportError> {
+    let path = folder.join("vocab.json");
+    let is_opt = matches!(config, ModelConfig::Opt(_));
+    let class = names.class.as_deref();
+    // Without a tokenizer.json nothing but the class says how texts are split.
+    if !matches!(
+        (class, is_opt),
+        (Some("GPT2Tokenizer" | "GPT2TokenizerFast"), _) | (None, true)
+    ) {
+        return Err(ImportError::Tokenizer {
+            path,
+            expected:
+                "the class GPT2Tokenizer in tokenizer_config.json, for vocab.json with merges.txt"
+                    .to_owned(),
+            found: class.unwrap_or("no class").to_owned(),
+            remedy: "put the model's tokenizer.json beside it",
+        });
+    }
+    let file = JsonFile::open(&path)?;
+    let mut vocabulary = Vocab::new();
+    for (token, id) in file.root() {
+        let id = id
+            .as_u64()
+            .and_then(|id| u32::try_from(id).ok())
+            .ok_or_else(|| file.bad(token, "a token id"))?;
+        vocabulary.insert(token.clone(), id);
+    }
+    let merges = merges(&folder.join("merges.txt"))?;
+    let model = bpe::model(&path, vocabulary, merges, |builder| builder)?;
+    let mut tokenizer = bpe::byte_level(model, names.add_prefix_space);
+
+    let mut added = BTreeMap::new();
+    let defaults = [OPT_BOS, OPT_PAD].map(str::to_owned);
+    let fallback: &[String] = if is_opt { &defaults } else { &[] };
+    for name in names.all.iter().chain(fallback) {
+        if let Some(id) = tokenizer.token_to_id(name) {
+            added.insert(id, AddedToken::from(name.clone(), true));
+        }
+    }
+    if let Some(file) = JsonFile::open_optional(&folder.join("added_tokens.json"))? {
+        for token in file.root().keys() {
+            let id = file
+                .token_id(token)?
+                .ok_or_else(|| file.bad(token, "a token id"))?;
+            let special = names.all.contains(token);
+            added.insert(id, AddedToken::from(token.clone(), special));
+        }
+    }
+    bpe::add_tokens(&path, &mut tokenizer, &added)?;
+
+    let add_bos = names.add_bos.unwrap_or(is_opt);
+    let bos = match (add_bos, &names.bos) {
+        (false, _) => None,
+        (true, None) if is_opt => tokenizer.token_to_id(OPT_BOS),
+        (true, _) => Some(names.bos_of(&path, &tokenizer)?),
+    };
+    Ok((tokenizer, bos))
+}
+
+fn merges(path: &Path) -> Result<Merges, ImportError> {
+    let text = String::from_utf8(json::read(path)?).map_err(|error| ImportError::Damaged {
+        path: path.to_owned(),
+        place: "the text".to_owned(),
+        expected: "UTF-8".to_owned(),
+        found: error.to_string(),
+    })?;
+    text.lines()
+        .enumerate()
+        .filter(|(number, line)| !(line.is_empty() || *number == 0 && line.starts_with("#version")))
+        .map(|(_, line)| bpe::merge(path, line))
+        .collect()
+}
+
+/// A token that the model has a row for: the tokenizer's padding, the configuration's, the end of a text, or the
+/// first of all. What it is makes no difference, since padding is never attended to or pooled.
+fn pad(tokenizer: &Tokenizer, config: &ModelConfig, names: &SpecialNames) -> u32 {
+    let (vocab_size, configured, default) = match config {
+        ModelConfig::Opt(opt) => (opt.vocab_size, Some(opt.pad_token_id), Some(OPT_PAD)),
+        ModelConfig::Llama(llama) => (llama.vocab_size, llama.pad_token_id, None),
+    };
+    let id = |name: Option<&str>| name.and_then(|name| tokenizer.token_to_id(name));
+    [
+        id(names.pad.as_deref()),
+        id(default),
+        configured,
+        id(names.eos.as_deref()),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|id| (*id as usize) < vocab_size)
+    .unwrap_or(0)
+}
