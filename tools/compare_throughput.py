@@ -2,7 +2,10 @@
 
     python tools/compare_throughput.py --random-opt-125m DIR --synthetic 8x128
     python tools/compare_throughput.py --model DIR --data train.csv
-    python tools/compare_throughput.py --gguf FILE.gguf --data train.csv
+    python tools/compare_throughput.py --gguf FILE.gguf --data train.csv --lingo target/release/lingo
+
+With --lingo, `lingo bench` trains the same model on the same kind of batches afterwards, and the two are compared:
+tokens of random DNA cut to T where the data is synthetic (OPT's tokenizer comes from tests/fixtures).
 
 The model is an HF folder, or an OPT-125M of random weights (made and saved in DIR where that is missing), or a GGUF
 file, dequantised to f32. Making and dequantising happen in a process of their own that ends before the measured one
@@ -21,6 +24,7 @@ their mean. peak_memory_mib is the peak resident memory of the whole process, lo
 
 import argparse
 import csv
+import gzip
 import json
 import os
 import random
@@ -54,6 +58,7 @@ def arguments():
     parser.add_argument("--steps", type=int, default=20, help="measured steps")
     parser.add_argument("--interval", type=int, default=1, help="steps between two allocations")
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--lingo", type=Path, metavar="FILE", help="the lingo command, to be measured too")
     parser.add_argument("--prepare-only", action="store_true", help="make or convert the model, and stop")
     return parser.parse_args()
 
@@ -185,6 +190,67 @@ def measure(args, folder):
     }
 
 
+def random_dna(path, count, bases, seed):
+    """A csv of random sequences, long enough to be cut to the tokens that are asked for."""
+    draw = random.Random(seed)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sequence", "label"])
+        for index in range(count):
+            writer.writerow(["".join(draw.choices("ACGT", k=bases)), index % 2])
+
+
+def measure_lingo(args, folder, scratch):
+    """`lingo bench` with the same settings."""
+    steps = args.warmup + args.steps
+    if args.synthetic:
+        rows, tokens = (int(part) for part in args.synthetic.lower().split("x"))
+        data, prefix, suffix = scratch / "random.csv", "", ""
+        random_dna(data, rows * steps, 4 * tokens, args.seed)
+        fixtures = Path(__file__).parent.parent / "tests" / "fixtures" / "opt_tokenizer"
+        for name in ("vocab.json", "merges.txt"):
+            if not (folder / name).exists():
+                (folder / name).write_bytes(gzip.decompress((fixtures / f"{name}.gz").read_bytes()))
+    else:
+        rows, tokens, data = args.batch_size, 0, args.data.resolve()
+        prefix, suffix = unescape(args.prefix), unescape(args.suffix)
+    model = folder if args.gguf is None else args.gguf
+    files = "\n".join(f"{split} = {json.dumps(str(data))}" for split in ("train", "dev", "test"))
+    run = scratch / "run.toml"
+    run.write_text(
+        f"""model = {json.dumps(str(model.resolve()))}
+seed = {args.seed}
+[data]
+{files}
+[prompt]
+prefix = {json.dumps(prefix)}
+suffix = {json.dumps(suffix)}
+[tokenizer]
+max_tokens = {tokens}
+[adapter]
+method = "adalora"
+targets = ["Wq", "Wk", "Wv", "Wf1", "Wf2"]
+interval = {args.interval}
+[train]
+epochs = 10
+batch_size = {rows}
+learning_rate = 3e-4
+"""
+    )
+    command = [args.lingo, "bench", run, "--warmup", str(args.warmup), "--steps", str(args.steps)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout)
+
+
+def compare(peft, lingo):
+    return {
+        "peft": peft,
+        "lingo": lingo,
+        "speed_ratio": lingo["tokens_per_sec"] / peft["tokens_per_sec"],
+        "memory_ratio": lingo["peak_memory_mib"] / peft["peak_memory_mib"],
+    }
+
+
 def main():
     args = arguments()
     if args.prepare_only:
@@ -199,7 +265,10 @@ def main():
             folder = args.random_opt_125m or args.converted or Path(scratch)
             if not list(folder.glob("*.safetensors")):
                 in_a_child(folder)
-        print(json.dumps(measure(args, folder), indent=2))
+        result = measure(args, folder)
+        if args.lingo is not None:
+            result = compare(result, measure_lingo(args, folder, Path(scratch)))
+        print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

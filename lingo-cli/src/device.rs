@@ -1,13 +1,10 @@
 //! Devices by name, chosen at run time among the backends that were compiled in.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread::available_parallelism;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Tensor};
-use lingo_core::nn::noise::MaskSource;
-use lingo_train::run::Compute;
-use lingo_train::workers::Workers;
+use lingo_train::workers::Compute;
 
 /// Largest buffer that WebGPU promises to bind, in bytes; many laptops bind no more.
 const WGPU_BINDING_BYTES: usize = 128 << 20;
@@ -130,15 +127,12 @@ pub fn select(name: &str) -> Result<Selected> {
     Ok(Selected {
         device,
         name: name.to_owned(),
-        compute: Compute {
-            masks: match kind {
-                Kind::Cpu | Kind::Ndarray | Kind::Tch => MaskSource::Host,
-                Kind::Wgpu | Kind::Cuda => MaskSource::Device,
+        compute: match kind {
+            Kind::Cpu => Compute::Host {
+                threads: rayon::current_num_threads(),
             },
-            workers: Workers::new(match kind {
-                Kind::Cpu => available_parallelism().map_or(1, usize::from),
-                Kind::Wgpu | Kind::Cuda | Kind::Tch | Kind::Ndarray => 1,
-            })?,
+            Kind::Tch | Kind::Ndarray => Compute::HostAlone,
+            Kind::Wgpu | Kind::Cuda => Compute::Device,
         },
         max_tensor_bytes: (kind == Kind::Wgpu).then_some(WGPU_BINDING_BYTES),
     })
@@ -202,6 +196,6 @@ mod tests {
 
     #[test]
     fn the_cpu_computes() {
-        assert_eq!(select("cpu").unwrap().compute.masks, MaskSource::Host);
+        assert!(matches!(select("cpu").unwrap().compute, Compute::Host { threads } if threads > 0));
     }
 }

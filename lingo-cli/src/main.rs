@@ -1,8 +1,11 @@
 //! The `lingo` command: fine-tune language models on genomes.
 
+#![allow(clippy::print_stdout)] // what a command prints is its result
+
 mod allocator;
 mod args;
 mod command;
+mod dashboard;
 mod device;
 mod progress;
 mod scorer;
@@ -15,6 +18,18 @@ use args::{Args, Verb};
 
 /// Exit code after an interruption, as shells have it for SIGINT.
 const INTERRUPTED: u8 = 130;
+
+/// An error with its causes, each said once: many errors of the libraries hold the text of their cause.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let cause = cause.to_string();
+        match said.contains(&cause) {
+            true => said,
+            false if said.is_empty() => cause,
+            false => format!("{said}: {cause}"),
+        }
+    })
+}
 
 fn main() -> ExitCode {
     allocator::configure();
@@ -29,7 +44,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             match error.downcast_ref::<lingo_train::run::RunError>() {
                 Some(lingo_train::run::RunError::Interrupted { .. }) => INTERRUPTED.into(),
                 _ => ExitCode::FAILURE,

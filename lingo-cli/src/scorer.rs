@@ -16,6 +16,9 @@ use weights_import::Checkpoint;
 use crate::args::ModelArgs;
 use crate::device::{Selected, select};
 
+/// Batches that are scored at the same time, where there are threads for them.
+const EVALUATED_AT_ONCE: usize = 8;
+
 /// A classifier with its text encoder.
 pub struct Scorer {
     classifier: Classifier,
@@ -71,7 +74,7 @@ impl Scorer {
             classifier: saved.apply(classifier)?,
             text,
             batch_size: args.batch_size,
-            workers: selected.compute.workers.clone(),
+            workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
 
@@ -84,6 +87,18 @@ impl Scorer {
                 args.model.display()
             );
         };
+        if classes < 2 {
+            bail!(
+                "{} has a head of {classes} outputs; a classifier has at least 2",
+                args.model.display()
+            );
+        }
+        if args.base.is_some() {
+            bail!(
+                "--base is for run folders: {} is a model of its own",
+                args.model.display()
+            );
+        }
         let prompt = args.prompt.prompt().unwrap_or_default();
         let limit = checkpoint.config().max_tokens();
         let text = TextEncoder::new(text(&checkpoint)?, prompt, 0, true, limit)?;
@@ -94,7 +109,7 @@ impl Scorer {
             classifier,
             text,
             batch_size: args.batch_size,
-            workers: selected.compute.workers.clone(),
+            workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
 

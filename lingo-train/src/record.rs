@@ -6,6 +6,6 @@ mod ledger;
 mod train_log;
 
 pub use evaluation_log::EvaluationLog;
-pub use files::{RecordError, RecordFiles, write_atomically};
-pub use ledger::{Evaluation, Ledger, SharedLedger, lock};
+pub use files::{RecordError, RecordFiles, temporary, write_atomically};
+pub use ledger::{Evaluation, Ledger, LedgerError, SharedLedger, lock};
 pub use train_log::TrainLog;

@@ -42,8 +42,8 @@ pub struct RunResult {
     pub ranks_returned: Option<usize>,
     /// The device as asked for.
     pub device: String,
-    /// The device as the framework names it.
-    pub backend_device: String,
+    /// Threads that shared each batch.
+    pub workers: usize,
     /// The seed.
     pub seed: u64,
     /// Version of lingo.

@@ -17,7 +17,8 @@ use crate::record::{RecordError, write_atomically};
 pub const TENSORS_FILE: &str = "adapter.safetensors";
 /// The file that describes them.
 pub const MANIFEST_FILE: &str = "adapter.json";
-const FORMAT: u32 = 1;
+/// The version of the format that is written, and the only one that is read.
+pub const FORMAT: u32 = 1;
 
 /// Why a saved adapter cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -111,11 +112,6 @@ pub struct Saved {
     bytes: Vec<u8>,
 }
 
-/// The manifest format that this version writes.
-pub const fn format() -> u32 {
-    FORMAT
-}
-
 /// Writes the trained tensors of `classifier` to `dir`: of each adapter the triplets `survivors` (all, without),
 /// and the head; under full fine-tuning every tensor. Matrices without surviving triplets are left out. Returns the
 /// ranks written.
@@ -137,8 +133,9 @@ pub fn save(
             insert_adapter(&mut tensors, &path, adapter, kept);
         }
     }
-    let mut visitor = Trained {
+    let mut visitor = Collect {
         path: Vec::new(),
+        all: manifest.method == Method::Full,
         tensors: &mut tensors,
     };
     // Adapters were written above, pruned; here come the head and, under full fine-tuning, all else.
@@ -339,13 +336,15 @@ fn checkpoint_name(path: &[String]) -> Option<(String, bool)> {
     Some((names.join("."), transposed))
 }
 
-/// Collects trained tensors that belong to no adapter.
-struct Trained<'a> {
+/// Collects trained tensors that belong to no adapter: all, or those of the head.
+struct Collect<'a> {
     path: Vec<String>,
+    // Whether a tensor was trained cannot be seen in a model that is made ready for evaluation.
+    all: bool,
     tensors: &'a mut BTreeMap<String, TensorData>,
 }
 
-impl ModuleVisitor for Trained<'_> {
+impl ModuleVisitor for Collect<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.to_owned());
     }
@@ -355,7 +354,7 @@ impl ModuleVisitor for Trained<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !param.is_require_grad() && !is_head(&self.path) {
+        if !(self.all || is_head(&self.path)) {
             return;
         }
         if let Some((name, transposed)) = checkpoint_name(&self.path) {

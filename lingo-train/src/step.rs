@@ -1,20 +1,19 @@
 //! One training step: forward, loss, gradients, penalty; then observe, update, allocate.
 
+mod module;
+
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use burn::module::{
-    Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
-    Param, ParamGroup, ParamId,
-};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::store::{ModuleRecord, RecordError};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
-use lingo_core::adapter::{LowRank, orthogonality};
+use lingo_core::adapter::orthogonality;
 use lingo_core::models::Classifier;
 use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
@@ -56,7 +55,9 @@ pub struct Trainee {
     config: StepConfig,
     workers: Workers,
     clock: Clock,
-    /// The report of the step under way, shared with the item that the step returned.
+    /// The parameters that records hold.
+    recorded: Arc<[ParamId]>,
+    /// The report of the optimizer step under way, shared with the last item that goes into it.
     update: Arc<OnceLock<Update>>,
 }
 
@@ -94,8 +95,8 @@ pub struct StepOutput {
     pub penalty: Option<Tensor<1>>,
     /// Tokens of the batch, padding not counted.
     pub tokens: usize,
-    /// Set by the optimizer step that used this batch, if it was the last of its accumulation.
-    pub update: Arc<OnceLock<Update>>,
+    /// Of the last batch of an optimizer step: what the step does, set by it.
+    pub update: Option<Arc<OnceLock<Update>>>,
 }
 
 /// What an evaluation step returns.
@@ -118,32 +119,15 @@ impl Trainee {
         workers: Workers,
         clock: Clock,
     ) -> Self {
+        let trained = Trained { classifier, ranks };
         Self {
-            trained: Trained { classifier, ranks },
+            recorded: module::recorded(&trained).into(),
+            trained,
             config,
             workers,
             clock,
             update: Arc::default(),
         }
-    }
-
-    fn with(self, change: impl FnOnce(Trained) -> Trained) -> Self {
-        Self {
-            trained: change(self.trained),
-            ..self
-        }
-    }
-
-    /// The parameters that a record holds.
-    fn recorded(&self) -> ParamGroup {
-        let mut ids = Ids {
-            trained_only: true,
-            ids: Vec::new(),
-        };
-        self.trained.classifier.visit(&mut ids);
-        ids.trained_only = false;
-        self.trained.ranks.visit(&mut ids);
-        ParamGroup::from_ids(ids.ids)
     }
 }
 
@@ -176,21 +160,23 @@ impl TrainStep for Trainee {
     fn step(&self, batch: Batch) -> TrainOutput<StepOutput> {
         let start = Instant::now();
         let (size, tokens) = (batch.size(), batch.tokens());
+        let last = (batch.number + 1).is_multiple_of(self.config.accumulation as u64);
         let classifier = &self.trained.classifier;
         let device = classifier.score.weight.device();
-        let parts = batch.split(self.workers.count()).into_iter().enumerate();
-        let parts = parts
-            .map(|(part, batch)| Part {
-                // A graph of its own for each part; the tensors are shared.
-                classifier: classifier.clone().fork(&device),
-                noise: Noise::new(
-                    self.config.masks,
-                    &device,
-                    self.config.seed,
-                    [batch.number, part as u64],
-                ),
-                share: batch.size() as f64 / size as f64,
-                batch,
+        let mut rows = 0;
+        let parts = batch
+            .split(self.workers.count())
+            .into_iter()
+            .map(|batch| {
+                let of_part = rows..rows + batch.size();
+                rows = of_part.end;
+                Part {
+                    // A graph of its own for each part; the tensors are shared.
+                    classifier: classifier.clone().fork(&device),
+                    noise: self.noise(batch.number, of_part),
+                    share: batch.size() as f64 / size as f64,
+                    batch,
+                }
             })
             .collect();
         let accumulation = self.config.accumulation as f64;
@@ -204,16 +190,14 @@ impl TrainStep for Trainee {
         }
         let mut gradients = accumulator.grads();
 
-        let adapters = classifier.adapters();
-        let adapters: Vec<&LowRank> = adapters.iter().map(|(_, adapter)| *adapter).collect();
         let gamma = self.config.orthogonality / accumulation;
-        let penalty = orthogonality::penalise(&adapters, gamma, &mut gradients);
+        let penalty = orthogonality::penalise(&classifier.low_ranks(), gamma, &mut gradients);
 
         let item = StepOutput {
             loss: Tensor::cat(losses, 0).sum(),
             penalty: penalty.map(|penalty| penalty * accumulation),
             tokens,
-            update: self.update.clone(),
+            update: last.then(|| self.update.clone()),
         };
         self.clock.add_since(start);
         TrainOutput {
@@ -233,9 +217,7 @@ impl TrainStep for Trainee {
         let finite = norm.is_finite();
         if finite {
             if let Some(ranks) = &mut self.trained.ranks {
-                let adapters = self.trained.classifier.adapters();
-                let adapters: Vec<&LowRank> = adapters.iter().map(|(_, a)| *a).collect();
-                ranks.observe(&adapters, &gradients);
+                ranks.observe(&self.trained.classifier.low_ranks(), &gradients);
             }
             let gradients = self.clip(gradients, norm);
             let classifier = optimizer.step(learning_rate, self.trained.classifier, gradients);
@@ -256,6 +238,11 @@ impl TrainStep for Trainee {
 }
 
 impl Trainee {
+    fn noise(&self, batch: u64, rows: Range<usize>) -> Noise {
+        let device = self.trained.classifier.score.weight.device();
+        Noise::new(self.config.masks, &device, self.config.seed, batch, rows)
+    }
+
     fn clip(&self, gradients: GradientsParams, norm: f64) -> GradientsParams {
         let limit = self.config.max_grad_norm;
         if limit == 0.0 || norm <= limit {
@@ -358,84 +345,5 @@ impl ModuleVisitor for Scale {
         if let Some(gradient) = self.from.remove::<D>(param.id) {
             self.to.register(param.id, gradient * self.factor);
         }
-    }
-}
-
-/// Collects the ids of parameters: of those that are trained, or of all.
-struct Ids {
-    trained_only: bool,
-    ids: Vec<ParamId>,
-}
-
-impl ModuleVisitor for Ids {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !self.trained_only || param.is_require_grad() {
-            self.ids.push(param.id);
-        }
-    }
-
-    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        if !self.trained_only {
-            self.ids.push(param.id);
-        }
-    }
-}
-
-/// As derived for [`Trained`], but for records.
-impl Module for Trainee {
-    fn into_record(self) -> ModuleRecord {
-        let recorded = self.recorded();
-        self.trained.into_record_group(recorded)
-    }
-
-    fn try_load_record(self, record: ModuleRecord) -> Result<Self, RecordError> {
-        let trained = self.trained.try_load_record(record.allow_partial(true))?;
-        Ok(Self { trained, ..self })
-    }
-
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        self.trained.collect_devices(devices)
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        self.with(|trained| trained.fork(device))
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        self.with(|trained| trained.to_device(device))
-    }
-
-    fn train(self) -> Self {
-        self.with(Module::train)
-    }
-
-    fn valid(&self) -> Self {
-        self.clone().with(|trained| trained.valid())
-    }
-
-    fn materialize(self) -> Self {
-        self.with(Module::materialize)
-    }
-
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        self.trained.visit(visitor);
-    }
-
-    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-        self.with(|trained| trained.map(mapper))
-    }
-}
-
-impl ModuleDisplayDefault for Trainee {
-    fn content(&self, content: Content) -> Option<Content> {
-        self.trained.content(content)
-    }
-}
-
-impl ModuleDisplay for Trainee {}
-
-impl std::fmt::Display for Trainee {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(&self.trained, f)
     }
 }

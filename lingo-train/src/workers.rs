@@ -6,23 +6,53 @@
 use std::fmt;
 use std::sync::Arc;
 
+use lingo_core::nn::noise::MaskSource;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
-/// One pool of a single thread for each part of a batch.
+/// How a device is made use of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compute {
+    /// The device is the host: so many threads share each batch.
+    Host {
+        /// Threads to use.
+        threads: usize,
+    },
+    /// The device is the host, but its backend brings parallelism of its own.
+    HostAlone,
+    /// The device is another one, which takes a batch at a time.
+    Device,
+}
+
+impl Compute {
+    /// Where dropout masks are drawn.
+    pub fn masks(self) -> MaskSource {
+        match self {
+            Self::Host { .. } | Self::HostAlone => MaskSource::Host,
+            Self::Device => MaskSource::Device,
+        }
+    }
+}
+
+/// A pool of threads for each part of a batch.
 #[derive(Clone)]
 pub struct Workers(Arc<[ThreadPool]>);
 
 impl Workers {
-    /// `count` threads; one runs on the caller's thread, with the backend's own parallelism.
+    /// Workers for at most `parts` parts; one runs on the caller's thread, with the backend's own parallelism.
     ///
     /// # Errors
     /// If the system gives no more threads.
-    pub fn new(count: usize) -> Result<Self, ThreadPoolBuildError> {
-        let pools = match count {
-            0 | 1 => 0,
-            count => count,
+    pub fn new(compute: Compute, parts: usize) -> Result<Self, ThreadPoolBuildError> {
+        let Compute::Host { threads } = compute else {
+            return Ok(Self(Arc::new([])));
         };
-        let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
+        let count = threads.min(parts);
+        let pool = |_| {
+            ThreadPoolBuilder::new()
+                .num_threads(threads / count)
+                .build()
+        };
+        let pools = if count > 1 { count } else { 0 };
         Ok(Self((0..pools).map(pool).collect::<Result<_, _>>()?))
     }
 
@@ -72,8 +102,9 @@ mod tests {
 
     #[test]
     fn parts_are_done_in_order_whatever_the_number_of_workers() {
-        for count in [0, 1, 2, 3] {
-            let workers = Workers::new(count).unwrap();
+        for (threads, parts, count) in [(1, 8, 1), (2, 8, 2), (3, 8, 3), (8, 3, 3), (8, 1, 1)] {
+            let workers = Workers::new(Compute::Host { threads }, parts).unwrap();
+            assert_eq!(workers.count(), count);
             let parts: Vec<usize> = (0..workers.count()).collect();
             let expected: Vec<usize> = parts.iter().map(|i| i * i).collect();
             assert_eq!(workers.run(parts, |i| i * i), expected);
@@ -83,7 +114,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "of a part")]
     fn a_panic_in_a_part_is_a_panic_of_the_whole() {
-        let workers = Workers::new(2).unwrap();
+        let workers = Workers::new(Compute::Host { threads: 2 }, 2).unwrap();
         workers.run(vec![0, 1], |i| assert!(i == 0, "of a part"));
     }
 }

@@ -147,19 +147,20 @@ pub fn magnitude(a: &TensorData) -> f32 {
     a.iter::<f32>().map(f32::abs).fold(0.0, f32::max)
 }
 
-/// The folder that an environment variable names, for files that are not in the repository. Where
-/// `LINGO_REQUIRE_ASSETS` is set, its absence is a failure; else the test that asks for it is passed over.
+/// The folder that an environment variable names, for files that are not in the repository; a test that gets none
+/// is passed over.
 ///
 /// # Panics
-/// If the folder is required and not there.
+/// If the variable is set and names no folder.
 pub fn assets(variable: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os(variable)
-        .map(PathBuf::from)
-        .filter(|folder| folder.is_dir());
-    let required = std::env::var_os("LINGO_REQUIRE_ASSETS").is_some();
-    assert!(folder.is_some() || !required, "{variable} names no folder");
-    if folder.is_none() {
+    let Some(folder) = std::env::var_os(variable).map(PathBuf::from) else {
         eprintln!("passed over: {variable} is not set");
-    }
-    folder
+        return None;
+    };
+    assert!(
+        folder.is_dir(),
+        "{variable} names no folder: {}",
+        folder.display()
+    );
+    Some(folder)
 }

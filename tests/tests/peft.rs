@@ -11,7 +11,7 @@ use lingo_core::nn::noise::MaskSource;
 use lingo_core::rank::{BudgetSchedule, RankConfig, RankController, RankPolicy};
 use lingo_tests::{Expected, classifier, distance, fixture, magnitude};
 use lingo_train::step::{Clock, StepConfig, Trainee};
-use lingo_train::workers::Workers;
+use lingo_train::workers::{Compute, Workers};
 
 /// Tensors of this fixture differ by many orders of magnitude: all bounds are relative to a tensor's largest value.
 #[track_caller]
@@ -68,7 +68,7 @@ fn six_steps_of_adalora_equal_pefts() {
         model,
         Some(ranks),
         step,
-        Workers::new(1).unwrap(),
+        Workers::new(Compute::HostAlone, 1).unwrap(),
         Clock::default(),
     );
     let mut optimizer = AdamWConfig::new()
@@ -122,7 +122,7 @@ fn six_steps_of_adalora_equal_pefts() {
         }
 
         trainee = trainee.optimize(&mut optimizer, 1e-2.into(), output.grads);
-        let update = item.update.get().unwrap();
+        let update = item.update.as_ref().unwrap().get().unwrap();
         assert!(update.finite);
         let budget = expected.i32(&format!("{t}.budget")).1[0] as usize;
         assert_eq!(config.schedule.budget(t), budget);
@@ -241,7 +241,7 @@ fn logits_and_gradients_of_lora_equal_pefts() {
         model,
         None,
         step,
-        Workers::new(1).unwrap(),
+        Workers::new(Compute::HostAlone, 1).unwrap(),
         Clock::default(),
     );
     let output = trainee.step(batch);

@@ -1,6 +1,6 @@
 //! `lingo train`.
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -14,6 +14,7 @@ use weights_import::Checkpoint;
 
 use super::eval::print_scores;
 use crate::args::{RunArgs, TrainArgs};
+use crate::dashboard::Dashboard;
 use crate::device::{Selected, select};
 use crate::progress::Plain;
 use crate::scorer::{load_backbone, text};
@@ -33,9 +34,12 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     clear_folder(&dir)?;
     let interrupter = Interrupter::new();
     stop_on_signals(&interrupter)?;
-    let renderer: Option<Box<dyn MetricsRenderer>> = match std::io::stdout().is_terminal() {
-        true => None,
-        false => Some(Box::new(Plain::new())),
+    let renderer: Box<dyn MetricsRenderer> = match std::io::stdout().is_terminal() {
+        true => {
+            eprintln!("stop        q in the dashboard");
+            Box::new(Dashboard::new(interrupter.clone()))
+        }
+        false => Box::new(Plain::new()),
     };
     let result = run.train(Surroundings {
         compute: selected.compute,
@@ -82,18 +86,39 @@ fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {
     })
 }
 
+/// What a run writes: nothing else is ever removed.
+const RUN_FILES: [&str; 6] = [
+    "config.toml",
+    "metrics.csv",
+    "metrics.jsonl",
+    "ranks.csv",
+    "result.json",
+    "train.csv",
+];
+const RUN_FOLDERS: [&str; 3] = ["best", "checkpoint", "last"];
+
 /// Whether the run folder may be used; nothing is touched yet.
 fn check_folder(dir: &Path, overwrite: bool) -> Result<()> {
-    if !dir.exists() || is_empty(dir) {
+    if !dir.exists() {
         return Ok(());
     }
-    if !dir.join("config.toml").is_file() {
-        bail!(
-            "{} exists and is no run folder; choose another with --out",
-            dir.display()
-        );
+    let entries = std::fs::read_dir(dir)
+        .with_context(|| format!("cannot use {} as run folder", dir.display()))?;
+    let mut empty = true;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
+        let (name, is_dir) = (entry.file_name(), entry.path().is_dir());
+        let ours: &[&str] = if is_dir { &RUN_FOLDERS } else { &RUN_FILES };
+        if !ours.iter().any(|ours| name == *ours) {
+            bail!(
+                "{} exists and holds {}, which no run has written; choose another folder with --out",
+                dir.display(),
+                Path::new(&name).display()
+            );
+        }
+        empty = false;
     }
-    if !overwrite {
+    if !empty && !overwrite {
         bail!(
             "{} holds a run already; choose another folder with --out, or replace it with --overwrite",
             dir.display()
@@ -102,16 +127,24 @@ fn check_folder(dir: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-fn is_empty(dir: &Path) -> bool {
-    std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
-}
-
 /// Makes an empty run folder; what was there has been checked to be a run.
 fn clear_folder(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let files = RUN_FILES
+        .iter()
+        .map(|name| std::fs::remove_file(dir.join(name)));
+    let folders = RUN_FOLDERS
+        .iter()
+        .map(|name| std::fs::remove_dir_all(dir.join(name)));
+    for removed in files.chain(folders) {
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot clear {}", dir.display()));
+            }
+            _ => {}
+        }
     }
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))
+    Ok(())
 }
 
 /// The first signal stops training after the step under way; the second ends the process.

@@ -87,6 +87,11 @@ impl Classifier {
             .collect()
     }
 
+    /// The adapters alone, in the same order.
+    pub fn low_ranks(&self) -> Vec<&LowRank> {
+        self.adapters().into_iter().map(|(_, a)| a).collect()
+    }
+
     /// The same adapters, in the same order, to change.
     pub fn adapters_mut(&mut self) -> Vec<&mut LowRank> {
         let projections = self.backbone.projections_mut();
@@ -98,8 +103,7 @@ impl Classifier {
 
     /// Scalars of all adapters.
     pub fn adapter_parameters(&self) -> usize {
-        let adapters = self.adapters();
-        adapters.iter().map(|(_, a)| a.num_params()).sum()
+        self.low_ranks().iter().map(|a| a.num_params()).sum()
     }
 }
 

@@ -74,7 +74,6 @@ pub struct Opt {
     pub final_layer_norm: Option<LayerNorm>,
     /// The layers, first to last.
     pub layers: Vec<OptLayer>,
-    dropout: f64,
     width: usize,
 }
 
@@ -139,12 +138,11 @@ impl Opt {
             layers: (0..config.num_hidden_layers)
                 .map(|i| OptLayer::load(config, &format!("layers.{i}"), loader))
                 .collect::<Result<_, _>>()?,
-            dropout: config.dropout,
             width: embedding,
         })
     }
 
-    fn embed(&self, tokens: &TokenBatch, noise: &Noise) -> Tensor<3> {
+    fn embed(&self, tokens: &TokenBatch) -> Tensor<3> {
         let x = self.embed_tokens.forward(tokens.ids.clone()); // [B, T, E]
         let x = match &self.project_in {
             Some(project_in) => project_in.forward(x), // [B, T, D]
@@ -153,7 +151,7 @@ impl Opt {
         let [_, t, _] = x.dims();
         let rows = POSITION_OFFSET..POSITION_OFFSET + t;
         let positions = self.embed_positions.weight.val().slice([rows]); // [T, D]
-        noise.dropout(x + positions.unsqueeze(), self.dropout)
+        x + positions.unsqueeze()
     }
 }
 
@@ -164,7 +162,7 @@ impl Backbone for Opt {
         noise: &Noise,
         inspect: &mut dyn FnMut(&Tensor<3>),
     ) -> Tensor<3> {
-        let mut x = self.embed(tokens, noise); // [B, T, D]
+        let mut x = self.embed(tokens); // [B, T, D]
         let mask = CausalMask::new(tokens.ids.dims()[1], 1, &x.device());
         for layer in &self.layers {
             inspect(&x);

@@ -1,6 +1,7 @@
 //! Dropout whose draws depend on the seed and the number of the batch alone.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Distribution, Tensor, TensorData};
 
@@ -19,6 +20,7 @@ pub enum MaskSource {
 pub struct Noise {
     source: Option<MaskSource>,
     key: u64,
+    rows: Range<usize>,
     drawn: Cell<u64>,
 }
 
@@ -28,19 +30,28 @@ impl Noise {
         Self {
             source: None,
             key: 0,
+            rows: 0..0,
             drawn: Cell::new(0),
         }
     }
 
-    /// The noise of a part of a batch, given by the two numbers, in a run seeded with `seed`.
-    pub fn new(source: MaskSource, device: &Device, seed: u64, [batch, part]: [u64; 2]) -> Self {
-        let key = mix(seed ^ mix(mix(part) ^ batch.wrapping_add(0x6C69_6E67_6F64_726F)));
+    /// The noise of the sequences `rows` of batch number `batch` in a run seeded with `seed`. On the host each
+    /// sequence has draws of its own, whatever other sequences and padding stand beside it.
+    pub fn new(
+        source: MaskSource,
+        device: &Device,
+        seed: u64,
+        batch: u64,
+        rows: Range<usize>,
+    ) -> Self {
+        let key = mix(seed ^ mix(batch.wrapping_add(0x6C69_6E67_6F64_726F)));
         if source == MaskSource::Device {
             device.seed(key);
         }
         Self {
             source: Some(source),
             key,
+            rows,
             drawn: Cell::new(0),
         }
     }
@@ -48,6 +59,9 @@ impl Noise {
     /// Sets each element to zero with chance `probability`, and returns what the others are yet to be multiplied
     /// with, 1 / (1 - probability): often a smaller tensor further on can take it. The shape stays. Every call draws
     /// a mask of its own.
+    ///
+    /// # Panics
+    /// If `x` does not hold the same number of elements for each sequence.
     pub fn zero<const D: usize>(&self, x: Tensor<D>, probability: f64) -> (Tensor<D>, f64) {
         let Some(source) = self.source.filter(|_| probability > 0.0) else {
             return (x, 1.0);
@@ -60,7 +74,7 @@ impl Noise {
                 self.drawn.set(stream + 1);
                 let threshold = threshold(probability);
                 let key = mix(self.key ^ mix(stream));
-                let mask = host_mask(key, shape.iter().product(), threshold);
+                let mask = host_mask(key, &self.rows, shape.iter().product(), threshold);
                 let mask = Tensor::from_data(TensorData::new(mask, shape), &device);
                 (mask, f64::from(threshold) / 65536.0)
             }
@@ -87,16 +101,23 @@ fn threshold(probability: f64) -> u16 {
     (probability * 65536.0).round().clamp(1.0, 65535.0) as u16
 }
 
-/// A mask of `len` draws, each true with chance `threshold` / 65536.
-fn host_mask(key: u64, len: usize, threshold: u16) -> Vec<bool> {
-    let mut mask = vec![false; len.next_multiple_of(4)];
-    let mut counter = key;
-    for draws in mask.as_chunks_mut::<4>().0 {
-        counter = counter.wrapping_add(GOLDEN);
-        let bits = finish(counter);
-        *draws = [0, 16, 32, 48].map(|shift| ((bits >> shift) as u16) < threshold);
+/// A mask of `len` draws, as many for each of `rows`, each true with chance `threshold` / 65536.
+fn host_mask(key: u64, rows: &Range<usize>, len: usize, threshold: u16) -> Vec<bool> {
+    assert_eq!(len % rows.len(), 0, "as many elements for each sequence");
+    let mut mask = vec![false; len];
+    for (of_row, row) in mask.chunks_mut(len / rows.len()).zip(rows.clone()) {
+        let mut counter = mix(key ^ mix(row as u64));
+        let mut draw = || {
+            counter = counter.wrapping_add(GOLDEN);
+            let bits = finish(counter);
+            [0, 16, 32, 48].map(|shift| ((bits >> shift) as u16) < threshold)
+        };
+        let (fours, rest) = of_row.as_chunks_mut::<4>();
+        for four in fours {
+            *four = draw();
+        }
+        rest.copy_from_slice(&draw()[..rest.len()]);
     }
-    mask.truncate(len);
     mask
 }
 
@@ -117,12 +138,15 @@ fn finish(mut z: u64) -> u64 {
 mod tests {
     use super::*;
 
+    fn noise(batch: u64, rows: Range<usize>) -> Noise {
+        Noise::new(MaskSource::Host, &Device::flex(), 42, batch, rows)
+    }
+
     #[test]
     fn dropout_drops_the_asked_share_and_keeps_the_mean() {
-        let device = Device::flex();
-        let noise = Noise::new(MaskSource::Host, &device, 7, [0, 0]);
+        let noise = noise(0, 0..3);
         for probability in [0.05, 0.1, 0.5] {
-            let x = Tensor::<1>::ones([400_001], &device);
+            let x = Tensor::<1>::ones([3 * 133_337], &Device::flex());
             let x: Vec<f32> = noise.dropout(x, probability).into_data().iter().collect();
             let count = x.len() as f64;
             let dropped = x.iter().filter(|v| **v == 0.0).count() as f64 / count;
@@ -135,19 +159,27 @@ mod tests {
 
     #[test]
     fn each_call_draws_anew_and_a_batch_can_be_repeated() {
-        let device = Device::flex();
-        let x = Tensor::<2>::ones([8, 64], &device);
+        let x = Tensor::<2>::ones([8, 64], &Device::flex());
         let draw = |noise: &Noise| noise.dropout(x.clone(), 0.5).into_data();
-        let noise = Noise::new(MaskSource::Host, &device, 42, [3, 0]);
-        let (first, second) = (draw(&noise), draw(&noise));
+        let first_noise = noise(3, 0..8);
+        let (first, second) = (draw(&first_noise), draw(&first_noise));
         assert_ne!(first, second);
-        let again = Noise::new(MaskSource::Host, &device, 42, [3, 0]);
+        let again = noise(3, 0..8);
         assert_eq!(first, draw(&again));
         assert_eq!(second, draw(&again));
-        for numbers in [[4, 0], [3, 1]] {
-            let other = Noise::new(MaskSource::Host, &device, 42, numbers);
-            assert_ne!(first, draw(&other));
-        }
+        assert_ne!(first, draw(&noise(4, 0..8)));
         assert_eq!(x.to_data(), draw(&Noise::off()));
+    }
+
+    #[test]
+    fn a_sequence_has_the_same_draws_in_whatever_part_it_stands() {
+        let draw = |rows: Range<usize>, tokens: usize| {
+            let x = Tensor::<3>::ones([rows.len(), tokens, 6], &Device::flex());
+            noise(3, rows).dropout(x, 0.5)
+        };
+        let whole = draw(0..8, 10);
+        let part = draw(5..8, 7);
+        let same = whole.slice([5..8, 0..7]);
+        assert_eq!(same.into_data(), part.into_data());
     }
 }

@@ -24,7 +24,14 @@ pub struct Input<'a, const D: usize> {
     dims: [usize; D],
     rows: Tensor<2>,
     noise: &'a Noise,
-    dropped: OnceCell<(Tensor<2>, f64)>,
+    dropped: OnceCell<Dropped>,
+}
+
+#[derive(Clone, Debug)]
+struct Dropped {
+    probability: f64,
+    rows: Tensor<2>,
+    kept: f64,
 }
 
 impl<'a, const D: usize> Input<'a, D> {
@@ -43,8 +50,19 @@ impl<'a, const D: usize> Input<'a, D> {
 
     /// The rows after dropout `[N, d_input]`, yet to be multiplied with the number beside them.
     fn dropped(&self, probability: f64) -> (Tensor<2>, f64) {
-        let drop = || self.noise.zero(self.rows.clone(), probability);
-        self.dropped.get_or_init(drop).clone()
+        let drop = || {
+            let (rows, kept) = self.noise.zero(self.rows.clone(), probability);
+            Dropped {
+                probability,
+                rows,
+                kept,
+            }
+        };
+        let dropped = self.dropped.get_or_init(drop);
+        match dropped.probability == probability {
+            true => (dropped.rows.clone(), dropped.kept),
+            false => self.noise.zero(self.rows.clone(), probability),
+        }
     }
 }
 

@@ -98,7 +98,7 @@ pub struct RankController {
     pub steps: Param<Tensor<1, Int>>,
     #[module(skip)]
     config: RankConfig,
-    // The same count on the host; read from `steps` after a checkpoint was loaded.
+    // The same count on the host, so that no step waits for the device; read from `steps` where unknown.
     #[module(skip)]
     steps_known: Option<u64>,
 }
@@ -162,6 +162,11 @@ impl RankController {
             }
         }
         allocation
+    }
+
+    /// To be called when a checkpoint has been loaded into this controller: the count of steps is read anew.
+    pub fn recount(&mut self) {
+        self.steps_known = None;
     }
 
     /// For each matrix, the triplets that survived the newest allocation, ascending.

@@ -39,6 +39,12 @@ pub enum EncodeError {
         /// The record.
         id: String,
     },
+    /// A text became no token at all.
+    #[error("sequence `{id}` becomes no token at all: this tokenizer does not know its letters")]
+    NoTokens {
+        /// The record.
+        id: String,
+    },
     /// A token lies outside the restricted vocabulary.
     #[error(transparent)]
     Vocabulary(#[from] VocabularyError),
@@ -189,6 +195,11 @@ impl Encoder {
         let ids = encoding.get_ids();
         let kept = ids[..cut.start].iter().chain(&ids[cut.end..]);
         let mut ids: Vec<u32> = self.bos.iter().chain(kept).copied().collect();
+        if ids.is_empty() {
+            return Err(EncodeError::NoTokens {
+                id: record.id.clone(),
+            });
+        }
         if let Some(vocabulary) = &self.vocabulary {
             for id in &mut ids {
                 *id = vocabulary.row(*id)?;

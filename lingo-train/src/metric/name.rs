@@ -62,6 +62,11 @@ impl MetricName {
         !matches!(self, MetricName::Loss | MetricName::Brier)
     }
 
+    /// Whether it is undefined where every example has the same label.
+    pub fn needs_two_labels(self) -> bool {
+        matches!(self, MetricName::Auroc | MetricName::Auprc)
+    }
+
     /// Whether `new` is strictly better than `old`; a value that is not a number never is, and always loses.
     pub fn is_better(self, new: f64, old: f64) -> bool {
         if new.is_nan() || old.is_nan() {

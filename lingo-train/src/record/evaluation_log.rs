@@ -80,9 +80,12 @@ impl Metric for EvaluationLog {
         if self.labels.len() != self.examples {
             return Ok(SerializedEntry::not_available(None));
         }
-        // Labels were checked when the data was read; logits that are not finite are undefined scores.
-        let Ok(scores) = Scores::from_logits(&self.logits, self.classes, &self.labels) else {
-            return Ok(SerializedEntry::not_available(None));
+        let scores = match Scores::from_logits(&self.logits, self.classes, &self.labels) {
+            Ok(scores) => scores,
+            Err(error) => {
+                lock(&self.ledger).fail(error.into());
+                return Ok(SerializedEntry::not_available(None));
+            }
         };
         self.newest = scores.get(self.select_by);
         let mut ledger = lock(&self.ledger);

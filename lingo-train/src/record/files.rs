@@ -177,15 +177,29 @@ fn create(path: &Path) -> Result<File, RecordError> {
     })
 }
 
+/// A file in `dir` with a temporary name, which whoever may read new files may read: it is to be kept.
+///
+/// # Errors
+/// If it cannot be created.
+pub fn temporary(suffix: &str, dir: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.suffix(suffix);
+    // As for any new file, what the user's mask leaves; temporary files are private otherwise.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(dir)
+}
+
 /// Writes a whole file under a temporary name, syncs it, and gives it its name: whoever looks finds the old file or
 /// the new one, never a part.
 ///
 /// # Errors
 /// If it cannot be written; an old file is then untouched.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), RecordError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = path.parent().filter(|dir| *dir != Path::new(""));
+    let dir = dir.unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        let mut file = temporary("", dir)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

@@ -6,7 +6,7 @@ use burn::train::Interrupter;
 use serde::Serialize;
 
 use super::files::{RecordError, RecordFiles};
-use crate::metric::{MetricName, Scores};
+use crate::metric::{MetricError, MetricName, Scores};
 
 /// One evaluation on dev.
 #[derive(Clone, Debug, Serialize)]
@@ -17,7 +17,7 @@ pub struct Evaluation {
     pub step: u64,
     /// Seconds of training before it.
     pub elapsed_secs: f64,
-    /// Whether the model within its final budget, so that it may be chosen.
+    /// Whether the ranks were fixed, so that it may be chosen.
     pub eligible: bool,
     /// The metrics.
     pub scores: Scores,
@@ -80,8 +80,19 @@ pub struct Ledger {
     pub returned: usize,
     /// Triplets alive after the newest allocation.
     pub active: Option<usize>,
-    /// The first failure to write.
-    pub failure: Option<RecordError>,
+    /// What stopped training from within the logs.
+    pub failure: Option<LedgerError>,
+}
+
+/// What ends a run from within its logs.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The record cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// An evaluation gave nothing that can be scored.
+    #[error("evaluation on dev: {0}")]
+    Metric(#[from] MetricError),
 }
 
 /// A [`Ledger`] in several hands.
@@ -140,12 +151,16 @@ impl Ledger {
         &mut self,
         write: impl FnOnce(&mut RecordFiles) -> Result<(), RecordError>,
     ) {
-        if self.failure.is_some() {
-            return;
+        if self.failure.is_none()
+            && let Err(failure) = write(&mut self.files)
+        {
+            self.fail(failure.into());
         }
-        if let Err(failure) = write(&mut self.files) {
-            self.interrupter.stop(Some(&failure.to_string()));
-            self.failure = Some(failure);
-        }
+    }
+
+    /// Tells training to stop; the first failure is kept.
+    pub(super) fn fail(&mut self, failure: LedgerError) {
+        self.interrupter.stop(Some(&failure.to_string()));
+        self.failure.get_or_insert(failure);
     }
 }

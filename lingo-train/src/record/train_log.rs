@@ -92,7 +92,7 @@ impl Metric for TrainLog {
 
         let mut ledger = lock(&self.ledger);
         ledger.tokens += item.tokens as u64;
-        let Some(update) = item.update.get() else {
+        let Some(update) = item.update.as_ref().and_then(|update| update.get()) else {
             return Ok(self.entry());
         };
         ledger.steps += 1;

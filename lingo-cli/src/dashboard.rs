@@ -1,0 +1,129 @@
+//! Burn's dashboard, for output that is a terminal.
+//!
+//! The dashboard takes keys, Ctrl-C included, for itself, and forgets at its end who stopped a run: it gets a handle
+//! of its own, whose stop is passed on.
+
+use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
+use burn::train::metric::MetricDefinition;
+use burn::train::renderer::tui::TuiMetricsRendererWrapper;
+use burn::train::renderer::{
+    EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
+    MetricsRendererTraining,
+};
+use burn::train::{Interrupter, LearnerSummary};
+
+/// The dashboard, and whom its user stops.
+pub struct Dashboard {
+    shown: TuiMetricsRendererWrapper,
+    stopped_here: Interrupter,
+    run: Interrupter,
+}
+
+impl Dashboard {
+    /// A dashboard whose user can stop the run that `run` stops.
+    pub fn new(run: Interrupter) -> Self {
+        let stopped_here = Interrupter::new();
+        Self {
+            shown: TuiMetricsRendererWrapper::new(stopped_here.clone(), None),
+            stopped_here,
+            run,
+        }
+    }
+
+    fn pass_on(&self) {
+        if self.stopped_here.should_stop() {
+            self.run.stop(Some("stopped in the dashboard"));
+        }
+    }
+}
+
+impl MetricsRendererTraining for Dashboard {
+    fn update_train(&mut self, state: MetricState) {
+        self.shown.update_train(state);
+    }
+
+    fn update_valid(&mut self, state: MetricState) {
+        self.shown.update_valid(state);
+    }
+
+    fn on_train_end(
+        &mut self,
+        summary: Option<LearnerSummary>,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        self.pass_on();
+        self.shown.on_train_end(summary)
+    }
+}
+
+impl MetricsRendererEvaluation for Dashboard {
+    fn update_test(&mut self, name: EvaluationName, state: MetricState) {
+        self.shown.update_test(name, state);
+    }
+}
+
+impl TrainingProgressLogger for Dashboard {
+    fn start(&mut self, total: usize, first: usize, items: Option<usize>, label: Option<&str>) {
+        self.shown.start(total, first, items, label);
+    }
+
+    fn update_epoch(&mut self, epoch: usize) {
+        self.shown.update_epoch(epoch);
+    }
+
+    fn start_split(&mut self, split: &str, total: usize) {
+        self.shown.start_split(split, total);
+    }
+
+    fn update_split(&mut self, done: usize) {
+        self.shown.update_split(done);
+        self.pass_on();
+    }
+
+    fn end_split(&mut self) {
+        self.shown.end_split();
+    }
+
+    fn end(&mut self) {
+        TrainingProgressLogger::end(&mut self.shown);
+    }
+
+    fn log_event_training(&mut self, event: String) {
+        self.shown.log_event_training(event);
+    }
+}
+
+impl EvaluationProgressLogger for Dashboard {
+    fn start_global_progress(&mut self, total: usize) {
+        self.shown.start_global_progress(total);
+    }
+
+    fn start_test(&mut self, name: &str, total: usize) {
+        self.shown.start_test(name, total);
+    }
+
+    fn update_test_progress(&mut self, done: usize) {
+        self.shown.update_test_progress(done);
+    }
+
+    fn end_test(&mut self) {
+        self.shown.end_test();
+    }
+
+    fn end_global_progress(&mut self) {
+        self.shown.end_global_progress();
+    }
+
+    fn log_event_evaluation(&mut self, event: String) {
+        self.shown.log_event_evaluation(event);
+    }
+}
+
+impl MetricsRenderer for Dashboard {
+    fn manual_close(&mut self) {
+        self.shown.manual_close();
+    }
+
+    fn register_metric(&mut self, definition: MetricDefinition) {
+        self.shown.register_metric(definition);
+    }
+}

@@ -1,0 +1,205 @@
+//! Everything that can be wrong before training: one message, and nothing touched.
+
+use crate::place::{Place, quickstart, refused, stderr};
+
+/// A run file, and no run folder after a command has failed.
+fn untouched(place: &Place) {
+    assert!(!place.path("run").exists(), "a run folder was made");
+}
+
+fn model(path: &std::path::Path) -> String {
+    format!("model={}", path.display())
+}
+
+#[test]
+fn what_is_wrong_with_data_is_named_with_file_and_line() {
+    let cases = [
+        (
+            "sequence,label\nACGT,0\nACGT\n",
+            &["dev.csv, line 3", "1 fields"][..],
+        ),
+        (
+            "sequence,label\n\"ACGT,0\nACGT,1\n",
+            &["dev.csv, line 2"][..],
+        ),
+        (
+            "sequence,label\nACGT,0\nACGT,yes\n",
+            &["dev.csv, line 3", "`yes`"],
+        ),
+        (
+            "sequence,label\nACGT,0\nACGJ,1\n",
+            &["dev.csv, line 3", "'J' at position 4", "IUPAC"],
+        ),
+        ("sequence,label\n", &["dev.csv holds no sequences"]),
+        ("", &["dev.csv holds no sequences"]),
+        (
+            "dna,label\nACGT,0\n",
+            &["dev.csv, line 1", "`sequence`", "`dna`"],
+        ),
+    ];
+    let place = Place::new();
+    place.run_file("lora");
+    for (text, parts) in cases {
+        place.write("data/dev.csv", text);
+        refused(&place.train(&[]), parts);
+    }
+    std::fs::remove_file(place.path("data/dev.csv")).unwrap();
+    refused(&place.train(&[]), &["dev.csv", "No such file"]);
+    for split in ["train", "dev", "test"] {
+        place.write(
+            &format!("data/{split}.csv"),
+            "sequence,label\nACGT,0\nAC,0\n",
+        );
+    }
+    refused(&place.train(&[]), &["train.csv", "at least two classes"]);
+    untouched(&place);
+}
+
+#[test]
+fn every_problem_of_a_run_file_is_named_at_once() {
+    let place = Place::new();
+    place.write(
+        "run.toml",
+        "[data]\ndir = \"data\"\n\
+         [adapter]\nmethod = \"dora\"\nrnak = 4\np = 1.5\n\
+         [train]\nepochs = \"five\"\nbatch_size = 0\nlearning_rate = -1.0\n\
+         [tokeniser]\nkind = \"bpe\"\n",
+    );
+    let output = place.train(&["--set", "train.select_by=luck"]);
+    refused(
+        &output,
+        &[
+            "run.toml: 9 problems",
+            "model: ",
+            "adapter.method: ",
+            "adapter.rnak: unknown key; did you mean `adapter.rank`?",
+            "adapter.p: ",
+            "train.epochs: ",
+            "train.batch_size: ",
+            "train.learning_rate: ",
+            "train.select_by: ",
+            "tokeniser: unknown key; did you mean `[tokenizer]`?",
+        ],
+    );
+    place.write("run.toml", "model = \"a\nb\"\n");
+    refused(&place.train(&[]), &["run.toml", "line 2"]);
+    refused(&place.lingo(&["train", "other.toml"]), &["other.toml"]);
+    untouched(&place);
+}
+
+#[test]
+fn a_damaged_or_unknown_model_is_named() {
+    let place = Place::new();
+    place.run_file("lora");
+    let whole = std::fs::read(quickstart("model/model.safetensors")).unwrap();
+    let cut = place.copy_model("cut");
+    for length in [0, 7, 1000, whole.len() / 2, whole.len() - 1] {
+        place.write("cut/model.safetensors", &whole[..length]);
+        let output = place.train(&["--set", &model(&cut)]);
+        refused(&output, &["cut/model.safetensors", "damaged"]);
+    }
+
+    let strange = place.copy_model("strange");
+    let config = std::fs::read_to_string(strange.join("config.json")).unwrap();
+    place.write("strange/config.json", config.replace("\"opt\"", "\"rwkv\""));
+    refused(
+        &place.train(&["--set", &model(&strange)]),
+        &[
+            "strange/config.json",
+            "`model_type` is `rwkv`",
+            "opt",
+            "llama",
+        ],
+    );
+
+    let mut garbage = b"GGUF\x03\0\0\0".to_vec();
+    garbage.extend((0..400u32).map(|i| (i * 37 % 251) as u8));
+    for length in [4, 8, 20, garbage.len()] {
+        let file = place.write("cut.gguf", &garbage[..length]);
+        let output = place.train(&["--set", &model(&file)]);
+        refused(&output, &["cut.gguf"]);
+        refused(&place.lingo(&["inspect", "cut.gguf"]), &["cut.gguf"]);
+    }
+    let output = place.train(&["--set", "model=nothing"]);
+    refused(&output, &["nothing", "no such file or folder"]);
+    untouched(&place);
+}
+
+#[test]
+fn a_setting_that_does_not_fit_the_model_is_named() {
+    let place = Place::new();
+    place.run_file("adaptive-rank-sampling");
+    let refuse = |set: &str, parts: &[&str]| refused(&place.train(&["--set", set]), parts);
+    refuse(
+        "adapter.targets=[\"Wq\", \"query\"]",
+        &["adapter.targets", "query"],
+    );
+    refuse(
+        "tokenizer.max_tokens=97",
+        &["tokenizer.max_tokens", "97", "at most 96"],
+    );
+    refuse("adapter.warmup_steps=36", &["adapter.warmup_steps"]);
+    refuse(
+        "train.gradient_accumulation=1000",
+        &["train.gradient_accumulation"],
+    );
+    untouched(&place);
+}
+
+#[test]
+fn an_absent_device_is_named_with_the_feature_to_build_with() {
+    let place = Place::new();
+    place.run_file("lora");
+    let absent = [
+        ("wgpu", cfg!(feature = "wgpu")),
+        ("cuda", cfg!(feature = "cuda")),
+        ("tch", cfg!(feature = "tch")),
+        ("ndarray", cfg!(feature = "ndarray")),
+    ];
+    for (name, _) in absent.into_iter().filter(|(_, compiled)| !compiled) {
+        let output = place.train(&["--device", name]);
+        refused(&output, &[name, &format!("--features {name}")]);
+    }
+    refused(&place.train(&["--device", "tpu"]), &["tpu", "wgpu[:N]"]);
+    refused(&place.train(&["--device", "cpu:5"]), &["cpu:5"]);
+    untouched(&place);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    place.run_file("lora");
+    place.write("file", "not a folder");
+    let output = place.lingo(&["train", "run.toml", "--out", "file/run"]);
+    refused(&output, &["file/run"]);
+    let output = place.lingo(&["train", "run.toml", "--out", "file"]);
+    refused(&output, &["file"]);
+    assert_eq!(place.text("file"), "not a folder");
+}
+
+#[test]
+fn a_model_without_head_cannot_be_scored() {
+    let place = Place::new();
+    let model = quickstart("model");
+    let model = model.to_str().unwrap();
+    let output = place.lingo(&["eval", model, "--data", "data"]);
+    refused(&output, &["without a classification head", "lingo train"]);
+    let args = ["--input", "data/test.csv", "--output", "p.csv"];
+    let output = place.lingo(&[&["predict", model][..], &args].concat());
+    refused(&output, &["without a classification head"]);
+    assert!(!place.path("p.csv").exists());
+}
+
+#[test]
+fn a_wrong_command_line_shows_what_would_be_right() {
+    let place = Place::new();
+    for (args, part) in [
+        (&["train"][..], "RUN.toml"),
+        (&["train", "run.toml", "--set", "seed"], "KEY=VALUE"),
+        (&["trian", "run.toml"], "train"),
+    ] {
+        let output = place.lingo(args);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(part), "{}", stderr(&output));
+    }
+}

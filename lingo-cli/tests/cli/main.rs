@@ -1,0 +1,9 @@
+//! The whole command from outside: the binary is run on the quickstart's model, and its files and messages are read.
+
+#![allow(clippy::unwrap_used)] // helpers of tests may panic, as tests do
+
+mod errors;
+mod place;
+mod predictions;
+mod runs;
+mod stops;

@@ -1,0 +1,152 @@
+//! `eval` and `predict` on a run.
+
+use lingo_train::metric::{ConfusionTable, auroc, average_precision};
+
+use crate::place::{Place, Table, refused, stderr, succeeded};
+
+fn probabilities(table: &Table) -> [Vec<f64>; 2] {
+    [table.numbers("p_0"), table.numbers("p_1")]
+}
+
+fn labels(place: &Place) -> Vec<usize> {
+    let table = place.csv("data/test.csv");
+    let labels = table.column("label").into_iter();
+    labels.map(|label| label.parse().unwrap()).collect()
+}
+
+#[test]
+fn metrics_of_predictions_are_those_of_training() {
+    let place = Place::trained("adaptive-rank-sampling", &[]);
+    succeeded(&place.lingo(&[
+        "predict",
+        "run",
+        "--input",
+        "data/test.csv",
+        "--output",
+        "p.csv",
+    ]));
+    let table = place.csv("p.csv");
+    assert_eq!(table.header, ["id", "prediction", "p_0", "p_1"]);
+    let rows: Vec<String> = (0..64).map(|row| row.to_string()).collect();
+    assert_eq!(table.column("id"), rows);
+
+    let labels = labels(&place);
+    let predictions: Vec<usize> = table
+        .column("prediction")
+        .into_iter()
+        .map(|class| class.parse().unwrap())
+        .collect();
+    let [p_0, p_1] = probabilities(&table);
+    for ((a, b), class) in p_0.iter().zip(&p_1).zip(&predictions) {
+        assert!((a + b - 1.0).abs() < 1e-6);
+        assert_eq!(*class, usize::from(b > a));
+    }
+    let confusion = ConfusionTable::new(2, &labels, &predictions);
+    let positive: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
+    let of_label = labels
+        .iter()
+        .enumerate()
+        .map(|(i, label)| [&p_0, &p_1][*label][i]);
+    let loss = of_label.map(|p| -p.ln()).sum::<f64>() / labels.len() as f64;
+    let square = |(p, label): (&f64, &usize)| (p - *label as f64).powi(2);
+    let brier = p_1.iter().zip(&labels).map(square).sum::<f64>() / labels.len() as f64;
+
+    let test = &place.json("run/result.json")["test"];
+    for (name, value) in [
+        ("accuracy", confusion.accuracy()),
+        ("mcc", confusion.mcc()),
+        ("f1", confusion.f1()),
+        ("auroc", auroc(&p_1, &positive).unwrap()),
+        ("auprc", average_precision(&p_1, &positive).unwrap()),
+        ("loss", loss),
+        ("brier", brier),
+    ] {
+        let trained = test[name].as_f64().unwrap();
+        assert!(
+            (value - trained).abs() < 1e-6,
+            "{name}: {value} of the predictions, {trained} in training"
+        );
+    }
+}
+
+#[test]
+fn fasta_gives_the_same_probabilities_under_its_own_names() {
+    let place = Place::trained("lora", &[]);
+    let sequences = place.csv("data/test.csv");
+    let fasta: String = sequences
+        .column("sequence")
+        .iter()
+        .enumerate()
+        .map(|(i, s)| {
+            let (left, right) = s.split_at(40);
+            format!(">gene{i} of the test\n{}\n{right}\n", left.to_lowercase())
+        })
+        .collect();
+    place.write("test.fasta", fasta);
+    for (input, output) in [("data/test.csv", "a.csv"), ("test.fasta", "b.csv")] {
+        let output = place.lingo(&["predict", "run", "--input", input, "--output", output]);
+        succeeded(&output);
+        assert!(stderr(&output).contains("64 predictions"));
+    }
+    let (a, b) = (place.csv("a.csv"), place.csv("b.csv"));
+    let names: Vec<String> = (0..64).map(|i| format!("gene{i}")).collect();
+    assert_eq!(b.column("id"), names);
+    assert_eq!(a.column("prediction"), b.column("prediction"));
+    assert_eq!(probabilities(&a), probabilities(&b));
+}
+
+#[test]
+fn how_many_go_in_a_batch_changes_nothing() {
+    let place = Place::trained("lora", &[]);
+    for (size, output) in [("1", "a.csv"), ("64", "b.csv")] {
+        let input = "data/test.csv";
+        let args = [
+            "predict",
+            "run",
+            "--input",
+            input,
+            "--output",
+            output,
+            "--batch-size",
+            size,
+        ];
+        succeeded(&place.lingo(&args));
+    }
+    let [a, b] = ["a.csv", "b.csv"].map(|file| place.csv(file).numbers("p_1"));
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() < 1e-5, "{a} and {b}");
+    }
+}
+
+#[test]
+fn predictions_are_written_only_where_nothing_is_lost() {
+    let place = Place::trained("lora", &[]);
+    let predict = |output: &str, more: &[&str]| {
+        let args = [
+            "predict",
+            "run",
+            "--input",
+            "data/test.csv",
+            "--output",
+            output,
+        ];
+        place.lingo(&[&args, more].concat())
+    };
+    place.write("mine.csv", "precious");
+    refused(&predict("mine.csv", &[]), &["mine.csv", "--overwrite"]);
+    assert_eq!(place.text("mine.csv"), "precious");
+    succeeded(&predict("mine.csv", &["--overwrite"]));
+    assert_eq!(place.csv("mine.csv").rows.len(), 64);
+    refused(
+        &predict("nowhere/p.csv", &[]),
+        &["nowhere/p.csv", "no folder"],
+    );
+}
+
+#[test]
+fn a_label_outside_the_classes_is_named_with_its_line() {
+    let place = Place::trained("lora", &[]);
+    place.write("more.csv", "sequence,label\nACGT,0\nACGT,2\n");
+    let output = place.lingo(&["eval", "run", "--data", "more.csv"]);
+    refused(&output, &["more.csv, line 3", "`2`", "2 classes"]);
+}

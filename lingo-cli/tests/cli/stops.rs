@@ -1,0 +1,142 @@
+//! Runs that do not reach their end: Ctrl-C, and a disk that takes no more. Unix alone has the means to try them.
+#![cfg(unix)]
+
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::place::{Place, failed, refused, stderr, succeeded};
+
+/// Starts a run that would take long, and waits until it has taken some steps and made two evaluations.
+fn started(place: &Place) -> Child {
+    place.run_file("adaptive-rank-sampling");
+    let mut command = in_shell(
+        place,
+        "exec \"$0\" train run.toml --out run --set train.epochs=2000",
+    );
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = child.spawn().unwrap();
+    let began = Instant::now();
+    let lines = || std::fs::read_to_string(place.path("run/train.csv")).unwrap_or_default();
+    while lines().lines().count() < 30 {
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "training does not begin"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child
+}
+
+/// A script with the binary as `$0`, in which a file that may not grow is an error, not a signal.
+fn in_shell(place: &Place, script: &str) -> Command {
+    let mut command = Command::new("bash");
+    command.args([
+        "-c",
+        &format!("trap '' XFSZ; {script}"),
+        env!("CARGO_BIN_EXE_lingo"),
+    ]);
+    command
+        .current_dir(place.path(""))
+        .env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn signal(child: &Child, name: &str) {
+    let mut kill = Command::new("kill");
+    kill.args([name, &child.id().to_string()]);
+    assert!(kill.status().unwrap().success());
+}
+
+#[test]
+fn ctrl_c_leaves_a_whole_adapter_and_says_where() {
+    for name in ["-INT", "-TERM"] {
+        let place = Place::new();
+        let child = started(&place);
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        failed(
+            &output,
+            130,
+            &["stopped after", "of 24000 steps", "run/last"],
+        );
+        assert!(!place.path("run/result.json").exists());
+        assert!(!place.tensors("run/last/adapter.safetensors").is_empty());
+        let steps = place.json("run/last/adapter.json")["steps"]
+            .as_u64()
+            .unwrap();
+        assert_eq!(place.csv("run/train.csv").rows.len() as u64, steps);
+
+        succeeded(&place.lingo(&["eval", "run/last", "--data", "data"]));
+        refused(
+            &place.lingo(&["eval", "run", "--data", "data"]),
+            &["did not end", "run/last"],
+        );
+    }
+}
+
+/// Trains where no file may grow beyond `kib` KiB, which a process cannot tell from a disk that is full.
+fn train_within(place: &Place, kib: usize, set: &str) -> Output {
+    place.run_file("adaptive-rank-sampling");
+    let train = format!("ulimit -f {kib}; exec \"$0\" train run.toml --out run --set {set}");
+    in_shell(place, &train).output().unwrap()
+}
+
+#[test]
+fn a_full_disk_is_one_message_and_what_was_written_is_whole() {
+    let every_epoch = "train.eval_every=0";
+    for (kib, set, what) in [
+        (0, every_epoch, "run/config.toml"),
+        (4, "train.epochs=20", "run/"),
+        (2, "train.eval_every=48", "run/train.csv"),
+        (100, every_epoch, "run/checkpoint"),
+        (200, every_epoch, "run/checkpoint"),
+    ] {
+        let place = Place::new();
+        let output = train_within(&place, kib, set);
+        refused(&output, &[what, "File too large"]);
+        let said = stderr(&output);
+        assert_eq!(said.matches("File too large").count(), 1, "{said}");
+        assert!(!place.path("run/result.json").exists());
+        assert!(!place.path("run/best").exists());
+        let last = place.path("run/last/adapter.safetensors").exists();
+        assert_eq!(last, kib >= 100, "{kib} KiB");
+        if last {
+            succeeded(&place.lingo(&["eval", "run/last", "--data", "data"]));
+        }
+    }
+}
+
+/// The limit falls below a checkpoint's size while the run is under way.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_up_leaves_the_last_checkpoint_whole() {
+    let place = Place::new();
+    let child = started(&place);
+    let sizes = || -> Vec<u64> {
+        let entries = std::fs::read_dir(place.path("run/checkpoint")).unwrap();
+        let entries = entries.map(Result::unwrap);
+        entries
+            .filter(|e| e.file_name().to_string_lossy().starts_with("model-"))
+            .map(|e| e.metadata().unwrap().len())
+            .collect()
+    };
+    let mut limit = Command::new("prlimit");
+    limit.args(["--fsize=100000", "--pid", &child.id().to_string()]);
+    assert!(limit.status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    refused(&output, &["run/checkpoint", "File too large", "run keeps"]);
+    let sizes = sizes();
+    assert!(!sizes.is_empty());
+    assert!(sizes.iter().all(|size| *size > 100_000), "{sizes:?}");
+    succeeded(&place.lingo(&["eval", "run/last", "--data", "data"]));
+}
+
+#[test]
+fn a_full_disk_leaves_no_part_of_a_table_of_predictions() {
+    let place = Place::trained("lora", &[]);
+    let script = "ulimit -f 1; exec \"$0\" predict run --input data/test.csv --output p.csv";
+    let output = in_shell(&place, script).output().unwrap();
+    refused(&output, &["p.csv", "File too large"]);
+    let left: Vec<_> = std::fs::read_dir(place.path("")).unwrap().collect();
+    assert_eq!(left.len(), 3, "data, run and run.toml alone: {left:?}");
+}

@@ -1,0 +1,113 @@
+//! Why a run cannot start or does not end as it should.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lingo_core::adapter::target::UnmatchedTarget;
+use lingo_core::rank::schedule::NoRoom;
+
+use crate::config::ConfigError;
+use crate::evaluate::EvaluateError;
+use crate::metric::MetricName;
+use crate::record::{LedgerError, RecordError};
+use crate::saved::SavedError;
+
+/// Why a run cannot start or did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A target names no matrix.
+    #[error("adapter.targets: {0}")]
+    Target(#[from] UnmatchedTarget),
+    /// The rank schedule has no room.
+    #[error(transparent)]
+    Schedule(#[from] NoRoom),
+    /// The data has fewer batches than one optimizer step needs.
+    #[error(
+        "{batches} batches of train.batch_size = {batch_size} do not fill one step of \
+         train.gradient_accumulation = {accumulation}; lower one of the two"
+    )]
+    NoSteps {
+        /// Batches of the whole run.
+        batches: usize,
+        /// Sequences a batch.
+        batch_size: usize,
+        /// Batches a step.
+        accumulation: usize,
+    },
+    /// The metric that selects is undefined on dev.
+    #[error(
+        "train.select_by = \"{metric}\" is undefined on dev, where every example has the same label; select by \
+         another metric, or give dev more than one class"
+    )]
+    UndefinedSelection {
+        /// The metric.
+        metric: MetricName,
+    },
+    /// The system gives no more threads.
+    #[error("cannot start a thread for each part of a batch: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+    /// The record cannot be written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A log stopped training.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The resolved configuration cannot be written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The adapter cannot be written or read.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
+    /// Training failed.
+    #[error("training failed after {steps} steps: {source}; {} keeps what was written before", dir.display())]
+    Training {
+        /// Optimizer steps taken.
+        steps: u64,
+        /// The run folder.
+        dir: PathBuf,
+        /// What the trainer says.
+        source: Arc<burn::train::TrainingError>,
+    },
+    /// The backend gave up in the middle of a step.
+    #[error("the device failed: {message}; {} keeps what was written before", dir.display())]
+    Device {
+        /// What the backend says.
+        message: String,
+        /// The run folder.
+        dir: PathBuf,
+    },
+    /// Training was stopped by the user.
+    #[error("stopped after {steps} of {total_steps} steps; the adapter as it was is in {}", adapter.display())]
+    Interrupted {
+        /// Optimizer steps taken.
+        steps: u64,
+        /// Steps of the whole run.
+        total_steps: u64,
+        /// Where the unfinished adapter was saved.
+        adapter: PathBuf,
+    },
+    /// Rank control did not do what the method says.
+    #[error(
+        "the ranks were to fall to {expected} but {found} are left: rank control did not run, and what was trained \
+         is not {method}"
+    )]
+    RanksDidNotMove {
+        /// n · bT.
+        expected: usize,
+        /// Triplets alive.
+        found: usize,
+        /// The method's name.
+        method: &'static str,
+    },
+    /// An evaluation failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    /// A checkpoint cannot be read back.
+    #[error("cannot read back the checkpoint of evaluation {round}: {reason}")]
+    Restore {
+        /// The evaluation.
+        round: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}

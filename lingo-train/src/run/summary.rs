@@ -1,0 +1,52 @@
+//! What is trained and for how long, for the user to read before it starts.
+
+use std::fmt;
+
+use super::Run;
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.task)?;
+        writeln!(f, "method      {}", self.config.adapter.method.name())?;
+        for found in &self.matches {
+            let count = found.indices.len();
+            write!(f, "            {:<10} {count:>4} matrices", found.pattern)?;
+            match found.indices.first() {
+                Some(first) => writeln!(f, ", the first {}", self.paths[*first])?,
+                None => writeln!(f, " that no pattern before it has")?,
+            }
+        }
+        let share = 100.0 * self.trainable_parameters as f64 / self.total_parameters as f64;
+        writeln!(
+            f,
+            "parameters  {} trainable of {} loaded ({share:.2} %)",
+            self.trainable_parameters, self.total_parameters
+        )?;
+        let length = &self.length;
+        write!(
+            f,
+            "steps       {}, {} an epoch, an evaluation every {}",
+            length.total_steps, length.steps_an_epoch, length.steps_a_round
+        )?;
+        let Some(ranks) = &self.ranks else {
+            return Ok(());
+        };
+        let schedule = &ranks.config().schedule;
+        write!(
+            f,
+            "\nranks       {} to {}, fixed from step {} on",
+            schedule.initial(),
+            schedule.target(),
+            schedule.final_step(),
+        )?;
+        match schedule.gradual_allocations() {
+            0 => write!(
+                f,
+                "\nnote        no multiple of adapter.interval = {} comes before that step: only the last \
+                 allocation prunes",
+                self.config.adapter.interval
+            ),
+            count => write!(f, ", {count} allocations before"),
+        }
+    }
+}

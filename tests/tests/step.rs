@@ -1,0 +1,302 @@
+//! The training step: parts of a batch, clipping, gradients that are not finite, records.
+
+use burn::module::{Module, Param};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::store::ModuleRecord;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn::train::TrainStep;
+use lingo_core::adapter::{LowRank, LowRankConfig};
+use lingo_core::nn::noise::MaskSource;
+use lingo_core::rank::{BudgetSchedule, RankConfig, RankController, RankPolicy};
+use lingo_tests::{Expected, classifier, distance, fixture};
+use lingo_train::data::Batch;
+use lingo_train::step::{Clock, StepConfig, Trainee};
+use lingo_train::workers::{Compute, Workers};
+
+const RANK: usize = 4;
+const TOTAL_STEPS: u64 = 10;
+
+struct Setup {
+    workers: usize,
+    dropout: f64,
+    accumulation: usize,
+    max_grad_norm: f64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            dropout: 0.0,
+            accumulation: 1,
+            max_grad_norm: 0.0,
+        }
+    }
+}
+
+impl Setup {
+    /// The tiny OPT under adaptive rank sampling, all as at the start of a run.
+    fn trainee(&self) -> Trainee {
+        let device = Device::flex().autodiff();
+        let mut model = classifier(&fixture("opt_pre_ln"), &device);
+        model.score.weight = Param::from_tensor(model.score.weight.val());
+        let adapter = LowRankConfig {
+            rank: RANK,
+            alpha: 32.0,
+            dropout: self.dropout,
+            singular_values: true,
+        };
+        let all: Vec<usize> = (0..model.projection_paths().len()).collect();
+        model.attach(&all, &adapter, 7);
+        let ranks = RankConfig {
+            policy: RankPolicy::AdaptiveRankSampling { p: 0.2 },
+            schedule: BudgetSchedule::new(all.len(), [RANK, 2], 0, 0.2, 2, TOTAL_STEPS).unwrap(),
+            beta1: 0.85,
+            beta2: 0.85,
+            seed: 7,
+        };
+        let adapters = model.adapters();
+        let adapters: Vec<&LowRank> = adapters.iter().map(|(_, a)| *a).collect();
+        let ranks = RankController::new(ranks, &adapters, &device);
+        let config = StepConfig {
+            seed: 7,
+            masks: MaskSource::Host,
+            orthogonality: 0.5,
+            accumulation: self.accumulation,
+            max_grad_norm: self.max_grad_norm,
+        };
+        let workers = Workers::new(
+            Compute::Host {
+                threads: self.workers,
+            },
+            self.workers,
+        )
+        .unwrap();
+        Trainee::new(model, Some(ranks), config, workers, Clock::default())
+    }
+}
+
+fn batch(number: u64) -> Batch {
+    Batch {
+        number,
+        ..Expected::read("opt_pre_ln/expected.safetensors").batch("")
+    }
+}
+
+fn adam() -> ModuleOptimizer {
+    AdamWConfig::new()
+        .with_epsilon(1e-8)
+        .with_weight_decay(5e-3)
+        .init()
+}
+
+fn step(trainee: Trainee, optimizer: &mut ModuleOptimizer, number: u64) -> (Trainee, TensorData) {
+    let output = trainee.step(batch(number));
+    let loss = output.item.loss.into_data();
+    (trainee.optimize(optimizer, 1e-2.into(), output.grads), loss)
+}
+
+/// All trained values: P, Q and λ of each adapter, and the head.
+fn values(trainee: &Trainee) -> Vec<TensorData> {
+    let model = &trainee.trained.classifier;
+    let adapters = model.adapters();
+    let adapters = adapters.iter().flat_map(|(_, a)| {
+        let lambda = a.lambda.as_ref().unwrap().val().into_data();
+        [a.p.val().into_data(), a.q.val().into_data(), lambda]
+    });
+    adapters
+        .chain([model.score.weight.val().into_data()])
+        .collect()
+}
+
+fn gradients(trainee: &Trainee, gradients: &GradientsParams) -> Vec<TensorData> {
+    let model = &trainee.trained.classifier;
+    let adapters = model.adapters();
+    let of = |param: &Param<Tensor<2>>| gradients.get::<2>(param.id).unwrap().into_data();
+    let adapters = adapters.iter().flat_map(|(_, a)| {
+        let lambda = a.lambda.as_ref().unwrap().id;
+        [
+            of(&a.p),
+            of(&a.q),
+            gradients.get::<1>(lambda).unwrap().into_data(),
+        ]
+    });
+    adapters.chain([of(&model.score.weight)]).collect()
+}
+
+fn farthest(a: &[TensorData], b: &[TensorData]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| distance(a, b))
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn the_parts_of_a_batch_add_up_to_the_whole() {
+    // Each sequence has dropout draws of its own, so that this holds with dropout too.
+    let whole = Setup {
+        dropout: 0.3,
+        ..Setup::default()
+    };
+    let (mut one, _) = step(whole.trainee(), &mut adam(), 0);
+    one = step(one, &mut adam(), 1).0;
+    for workers in [2, 3, 5] {
+        let setup = Setup {
+            workers,
+            dropout: 0.3,
+            ..Setup::default()
+        };
+        let (mut many, _) = step(setup.trainee(), &mut adam(), 0);
+        many = step(many, &mut adam(), 1).0;
+        let (a, b) = (one.step(batch(2)), many.step(batch(2)));
+        let far = distance(&a.item.loss.into_data(), &b.item.loss.into_data());
+        assert!(far < 1e-5, "{workers} workers, loss: {far}");
+        let far = farthest(&gradients(&one, &a.grads), &gradients(&many, &b.grads));
+        assert!(far < 1e-4, "{workers} workers, gradients: {far}");
+    }
+}
+
+#[test]
+fn accumulated_gradients_are_averaged() {
+    let whole = Setup::default().trainee();
+    let halved = Setup {
+        accumulation: 2,
+        ..Setup::default()
+    }
+    .trainee();
+    let (a, b) = (whole.step(batch(0)), halved.step(batch(0)));
+    // Each of two equal batches gives half of the gradient, penalty included; the loss is reported in full.
+    assert_eq!(a.item.loss.into_data(), b.item.loss.into_data());
+    let far = distance(
+        &a.item.penalty.unwrap().into_data(),
+        &b.item.penalty.unwrap().into_data(),
+    );
+    assert!(far < 1e-6, "{far}");
+    for (whole, half) in gradients(&whole, &a.grads)
+        .iter()
+        .zip(gradients(&halved, &b.grads))
+    {
+        let values: Vec<f32> = half.iter::<f32>().map(|v| v * 2.0).collect();
+        let twice = TensorData::new(values, half.shape().to_vec());
+        assert!(distance(whole, &twice) < 1e-6);
+    }
+}
+
+#[test]
+fn clipping_bounds_the_norm_of_all_gradients_together() {
+    let change = |max_grad_norm| {
+        let trainee = Setup {
+            max_grad_norm,
+            ..Setup::default()
+        }
+        .trainee();
+        let before = values(&trainee);
+        let output = trainee.step(batch(0));
+        let mut sgd = SgdConfig::new().init();
+        let after = values(&trainee.optimize(&mut sgd, 1.0.into(), output.grads));
+        let squares = before.iter().zip(&after).flat_map(|(a, b)| {
+            let pairs = a.iter::<f32>().zip(b.iter::<f32>()).collect::<Vec<_>>();
+            pairs.into_iter().map(|(a, b)| f64::from(a - b).powi(2))
+        });
+        squares.sum::<f64>().sqrt()
+    };
+    let norm = change(0.0);
+    assert!(norm > 0.1, "{norm}");
+    assert!((change(norm / 4.0) - norm / 4.0).abs() < 1e-4 * norm);
+    assert!((change(norm * 2.0) - norm).abs() < 1e-6 * norm);
+}
+
+#[test]
+fn gradients_that_are_not_finite_change_nothing_and_are_reported() {
+    let mut optimizer = adam();
+    let (trainee, _) = step(Setup::default().trainee(), &mut optimizer, 0);
+    let before = values(&trainee);
+    let averages = |trainee: &Trainee| {
+        let ranks = trainee.trained.ranks.as_ref().unwrap();
+        ranks.matrices[0].p.sensitivity.val().into_data()
+    };
+    let remembered = averages(&trainee);
+    let mut output = trainee.step(batch(1));
+    let head = trainee.trained.classifier.score.weight.id;
+    let poisoned = output.grads.remove::<2>(head).unwrap() * f32::NAN;
+    output.grads.register(head, poisoned);
+    let trainee = trainee.optimize(&mut optimizer, 1e-2.into(), output.grads);
+    assert!(!output.item.update.as_ref().unwrap().get().unwrap().finite);
+    // The step is counted: step 2 allocates, which zeroes singular values and touches nothing else.
+    let after = values(&trainee);
+    for (i, (before, after)) in before.iter().zip(&after).enumerate() {
+        let is_lambda = i % 3 == 2 && i + 1 < values(&trainee).len();
+        assert!(is_lambda || before == after, "tensor {i}");
+    }
+    assert_eq!(remembered, averages(&trainee));
+    assert!(
+        output
+            .item
+            .update
+            .unwrap()
+            .get()
+            .unwrap()
+            .allocation
+            .is_some()
+    );
+}
+
+#[test]
+fn a_run_restored_from_records_goes_on_bit_for_bit() {
+    let setup = Setup {
+        dropout: 0.1,
+        workers: 2,
+        ..Setup::default()
+    };
+    let (mut whole, mut optimizer) = (setup.trainee(), adam());
+    for number in 0..5 {
+        whole = step(whole, &mut optimizer, number).0;
+    }
+    let record = whole.clone().into_record();
+    // P, Q, λ, six averages and a mask for each matrix, the head and the count of steps; no pretrained weight.
+    let matrices = whole.trained.classifier.adapters().len();
+    assert_eq!(record.len(), matrices * 10 + 2);
+    let record = ModuleRecord::from_bytes(record.into_bytes().unwrap()).unwrap();
+    let mut restored = setup.trainee().try_load_record(record).unwrap();
+    let mut restored_optimizer = adam().from_bytes(optimizer.into_bytes().unwrap()).unwrap();
+    assert_eq!(values(&whole), values(&restored));
+
+    for number in 5..TOTAL_STEPS {
+        let (a, b) = (
+            step(whole, &mut optimizer, number),
+            step(restored, &mut restored_optimizer, number),
+        );
+        assert_eq!(a.1, b.1, "loss of step {number}");
+        (whole, restored) = (a.0, b.0);
+    }
+    assert_eq!(values(&whole), values(&restored));
+    let survivors = |trainee: &Trainee| trainee.trained.ranks.as_ref().unwrap().survivors();
+    assert_eq!(survivors(&whole), survivors(&restored));
+    assert_eq!(survivors(&whole).concat().len(), 2 * matrices);
+}
+
+#[test]
+fn evaluation_and_back_leaves_the_trained_parameters_trained() {
+    let mut optimizer = adam();
+    let (trainee, _) = step(Setup::default().trainee(), &mut optimizer, 0);
+    let (trainee, _) = step(trainee, &mut optimizer, 1); // allocates
+    let trained = |trainee: &Trainee| {
+        let adapters = trainee.trained.classifier.adapters();
+        let all = adapters.iter().all(|(_, a)| {
+            let lambda = a.lambda.as_ref().unwrap().val();
+            a.p.val().is_require_grad() && a.q.val().is_require_grad() && lambda.is_require_grad()
+        });
+        all && trainee
+            .trained
+            .classifier
+            .score
+            .weight
+            .val()
+            .is_require_grad()
+    };
+    assert!(trained(&trainee));
+    let back = trainee.valid().train();
+    assert!(trained(&back));
+    assert_eq!(values(&trainee), values(&back));
+}
