@@ -1,5 +1,7 @@
 //! One run from a loaded model to its result: the file to read first.
 
+mod adapters;
+mod chosen;
 mod error;
 mod length;
 mod summary;
@@ -10,15 +12,15 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
-use burn::train::checkpoint::Checkpointer;
 use burn::train::logger::InMemoryMetricLogger;
 use burn::train::renderer::MetricsRenderer;
 use burn::train::{Interrupter, Learner, LearningResult, SupervisedTraining};
-use lingo_core::adapter::LowRankConfig;
 use lingo_core::adapter::target::{Match, match_targets};
 use lingo_core::models::{Backbone, Classifier, Pretrained};
-use lingo_core::rank::{BudgetSchedule, RankConfig, RankController, RankPolicy};
+use lingo_core::rank::RankController;
 
+use adapters::{low_rank, rank_control};
+use chosen::{adapter_parameters, manifest, restore, save};
 pub use error::RunError;
 use length::Length;
 
@@ -28,11 +30,9 @@ use crate::config::{Method, RunConfig};
 use crate::data::{EvalLoader, Rounds, Sample};
 use crate::evaluate;
 use crate::record::{
-    Evaluation, EvaluationLog, Ledger, RecordError, RecordFiles, SharedLedger, TrainLog, lock,
-    write_atomically,
+    EvaluationLog, Ledger, RecordError, RecordFiles, SharedLedger, TrainLog, lock, write_atomically,
 };
 use crate::result::{RunResult, peak_memory_mib};
-use crate::saved::{self, Manifest, SavedError};
 use crate::schedule::WarmupLinear;
 use crate::step::{Clock, StepConfig, Trainee};
 use crate::task::Task;
@@ -372,123 +372,6 @@ fn same_label(samples: &[Sample]) -> bool {
     samples
         .windows(2)
         .all(|pair| pair[0].label == pair[1].label)
-}
-
-fn low_rank(config: &RunConfig) -> LowRankConfig {
-    let adapter = &config.adapter;
-    let singular_values = policy(config).is_some();
-    LowRankConfig {
-        rank: if singular_values {
-            adapter.initial_rank
-        } else {
-            adapter.rank
-        },
-        alpha: adapter.alpha,
-        dropout: adapter.dropout,
-        singular_values,
-    }
-}
-
-fn policy(config: &RunConfig) -> Option<RankPolicy> {
-    match config.adapter.method {
-        Method::Full | Method::Lora => None,
-        Method::AdaLora => Some(RankPolicy::AdaLora),
-        Method::AdaptiveRankSampling => Some(RankPolicy::AdaptiveRankSampling {
-            p: config.adapter.p,
-        }),
-    }
-}
-
-fn rank_control(
-    config: &RunConfig,
-    classifier: &Classifier,
-    total_steps: u64,
-) -> Result<Option<RankController>, RunError> {
-    let Some(policy) = policy(config) else {
-        return Ok(None);
-    };
-    let (adapter, adapters) = (&config.adapter, classifier.low_ranks());
-    let schedule = BudgetSchedule::new(
-        adapters.len(),
-        [adapter.initial_rank, adapter.target_rank],
-        adapter.warmup_steps as u64,
-        adapter.final_ratio,
-        adapter.interval as u64,
-        total_steps,
-    )?;
-    let settings = RankConfig {
-        policy,
-        schedule,
-        beta1: adapter.beta1,
-        beta2: adapter.beta2,
-        seed: config.seed,
-    };
-    let device = classifier.score.weight.device();
-    Ok(Some(RankController::new(settings, &adapters, &device)))
-}
-
-fn manifest(config: &RunConfig, task: &Task, model_type: &str, steps: u64) -> Manifest {
-    Manifest {
-        format: saved::FORMAT,
-        model: config.model.clone(),
-        model_type: model_type.to_owned(),
-        method: config.adapter.method,
-        classes: task.classes,
-        prefix: config.prompt.prefix.clone(),
-        suffix: config.prompt.suffix.clone(),
-        max_tokens: task.text.max_tokens,
-        restricted: task.text.vocabulary.is_some(),
-        scale: low_rank(config).scale(),
-        ranks: Default::default(),
-        steps,
-        seed: config.seed,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    }
-}
-
-/// Loads the checkpoint of an evaluation and saves its adapter as the best one.
-fn restore(
-    checkpoints: &Path,
-    trainee: Trainee,
-    dir: &Path,
-    manifest: &Manifest,
-    best: Evaluation,
-) -> Result<(Evaluation, Trainee, Manifest), RunError> {
-    let round = best.round;
-    let failed = |reason: String| RunError::Restore { round, reason };
-    let record = AtomicCheckpointer::new(checkpoints, "model", &Health::default())
-        .restore(round)
-        .map_err(|error| failed(error.to_string()))?;
-    let chosen = trainee
-        .try_load_record(record)
-        .map_err(|error| failed(error.to_string()))?
-        .valid();
-    let manifest = Manifest {
-        steps: best.step,
-        ..manifest.clone()
-    };
-    let manifest = save(&dir.join("best"), &chosen, manifest)?;
-    Ok((best, chosen, manifest))
-}
-
-/// Saves what survives of the adapters: under rank control, once the ranks are fixed, the survivors alone.
-fn save(dir: &Path, trainee: &Trainee, manifest: Manifest) -> Result<Manifest, SavedError> {
-    let ranks = trainee.trained.ranks.as_ref();
-    let fixed = |ranks: &&RankController| manifest.steps >= ranks.config().schedule.final_step();
-    let survivors = ranks.filter(fixed).map(RankController::survivors);
-    let classifier = &trainee.trained.classifier;
-    saved::save(dir, classifier, survivors.as_deref(), manifest)
-}
-
-/// Scalars of the adapters as saved.
-fn adapter_parameters(classifier: &Classifier, manifest: &Manifest) -> usize {
-    let adapters = classifier.adapters().into_iter();
-    adapters
-        .map(|(path, adapter)| {
-            let of_one_rank = adapter.num_params() / adapter.rank();
-            of_one_rank * manifest.ranks.get(&path).copied().unwrap_or(0)
-        })
-        .sum()
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -150,3 +150,44 @@ fn a_label_outside_the_classes_is_named_with_its_line() {
     let output = place.lingo(&["eval", "run", "--data", "more.csv"]);
     refused(&output, &["more.csv, line 3", "`2`", "2 classes"]);
 }
+
+/// Full fine-tuning leaves every tensor under its own name: beside the configuration and the vocabulary it is a
+/// checkpoint with a head, as others publish theirs.
+#[test]
+fn a_plain_checkpoint_with_a_head_is_scored_like_the_run_that_trained_it() {
+    let place = Place::trained("full", &["--set", "train.learning_rate=1e-3"]);
+    place.copy_model("published");
+    let trained = std::fs::read(place.path("run/best/adapter.safetensors")).unwrap();
+    place.write("published/model.safetensors", trained);
+    let prompt = [
+        "--prefix",
+        "Domain: DNA Promoter\\nSequence: ",
+        "--suffix",
+        "\\nAnnotation:",
+    ];
+    for (model, output, more) in [
+        ("run", "a.csv", &[][..]),
+        ("published", "b.csv", &prompt),
+        ("published", "c.csv", &[]),
+    ] {
+        let args = [
+            "predict",
+            model,
+            "--input",
+            "data/test.csv",
+            "--output",
+            output,
+        ];
+        succeeded(&place.lingo(&[&args, more].concat()));
+    }
+    let [a, b, c] = ["a.csv", "b.csv", "c.csv"].map(|file| place.csv(file).numbers("p_1"));
+    let distance = |b: &[f64]| {
+        let pairs = a.iter().zip(b);
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    assert!(distance(&b) < 1e-6, "{}", distance(&b));
+    assert!(distance(&c) > 1e-3, "the prompt makes no difference");
+    // A run has its prompt.
+    let output = place.lingo(&[&["eval", "run", "--data", "data"], &prompt[..]].concat());
+    refused(&output, &["--prefix"]);
+}

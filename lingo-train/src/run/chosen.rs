@@ -1,0 +1,86 @@
+//! Saving adapters: the newest, and the chosen one from its checkpoint.
+
+use std::path::Path;
+
+use burn::module::Module;
+use burn::train::checkpoint::Checkpointer;
+use lingo_core::models::Classifier;
+use lingo_core::rank::RankController;
+
+use super::RunError;
+use super::adapters::low_rank;
+use crate::checkpoint::{AtomicCheckpointer, Health};
+use crate::config::RunConfig;
+use crate::record::Evaluation;
+use crate::saved::{self, Manifest, SavedError};
+use crate::step::Trainee;
+use crate::task::Task;
+
+/// What must be known to use an adapter saved after `steps` steps; its ranks are filled in on saving.
+pub(super) fn manifest(config: &RunConfig, task: &Task, model_type: &str, steps: u64) -> Manifest {
+    Manifest {
+        format: saved::FORMAT,
+        model: config.model.clone(),
+        model_type: model_type.to_owned(),
+        method: config.adapter.method,
+        classes: task.classes,
+        prefix: config.prompt.prefix.clone(),
+        suffix: config.prompt.suffix.clone(),
+        max_tokens: task.text.max_tokens,
+        restricted: task.text.vocabulary.is_some(),
+        scale: low_rank(config).scale(),
+        ranks: Default::default(),
+        steps,
+        seed: config.seed,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Loads the checkpoint of an evaluation and saves its adapter as the best one.
+pub(super) fn restore(
+    checkpoints: &Path,
+    trainee: Trainee,
+    dir: &Path,
+    manifest: &Manifest,
+    best: Evaluation,
+) -> Result<(Evaluation, Trainee, Manifest), RunError> {
+    let round = best.round;
+    let failed = |reason: String| RunError::Restore { round, reason };
+    let record = AtomicCheckpointer::new(checkpoints, "model", &Health::default())
+        .restore(round)
+        .map_err(|error| failed(error.to_string()))?;
+    let chosen = trainee
+        .try_load_record(record)
+        .map_err(|error| failed(error.to_string()))?
+        .valid();
+    let manifest = Manifest {
+        steps: best.step,
+        ..manifest.clone()
+    };
+    let manifest = save(&dir.join("best"), &chosen, manifest)?;
+    Ok((best, chosen, manifest))
+}
+
+/// Saves what survives of the adapters: under rank control, once the ranks are fixed, the survivors alone.
+pub(super) fn save(
+    dir: &Path,
+    trainee: &Trainee,
+    manifest: Manifest,
+) -> Result<Manifest, SavedError> {
+    let ranks = trainee.trained.ranks.as_ref();
+    let fixed = |ranks: &&RankController| manifest.steps >= ranks.config().schedule.final_step();
+    let survivors = ranks.filter(fixed).map(RankController::survivors);
+    let classifier = &trainee.trained.classifier;
+    saved::save(dir, classifier, survivors.as_deref(), manifest)
+}
+
+/// Scalars of the adapters as saved.
+pub(super) fn adapter_parameters(classifier: &Classifier, manifest: &Manifest) -> usize {
+    let adapters = classifier.adapters().into_iter();
+    adapters
+        .map(|(path, adapter)| {
+            let of_one_rank = adapter.num_params() / adapter.rank();
+            of_one_rank * manifest.ranks.get(&path).copied().unwrap_or(0)
+        })
+        .sum()
+}

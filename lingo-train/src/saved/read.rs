@@ -1,0 +1,192 @@
+//! Reading what was trained, and putting it on a pretrained model.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use lingo_core::adapter::LowRank;
+use lingo_core::models::{Backbone, Classifier};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use super::names::{checkpoint_name, is_head};
+use super::{FORMAT, MANIFEST_FILE, Manifest, Saved, SavedError, TENSORS_FILE};
+use crate::config::Method;
+
+impl Saved {
+    /// Reads the adapter in `dir`.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged, or of a newer version.
+    pub fn open(dir: &Path) -> Result<Self, SavedError> {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| SavedError::Read {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let path = dir.join(MANIFEST_FILE);
+        let manifest: Manifest =
+            serde_json::from_slice(&read(&path)?).map_err(|source| SavedError::Manifest {
+                path: path.clone(),
+                source,
+            })?;
+        if manifest.format != FORMAT {
+            let found = manifest.format;
+            return Err(SavedError::Format { path, found });
+        }
+        let path = dir.join(TENSORS_FILE);
+        let bytes = read(&path)?;
+        Ok(Self {
+            manifest,
+            path,
+            bytes,
+        })
+    }
+
+    /// Puts the saved tensors into `classifier`, which has the pretrained weights, and a head of any values.
+    ///
+    /// # Errors
+    /// If a tensor is missing, of another shape, or belongs nowhere.
+    pub fn apply(&self, classifier: Classifier) -> Result<Classifier, SavedError> {
+        let mut tensors = self.read_tensors()?;
+        let mut classifier = classifier;
+        let device = classifier.score.weight.device();
+        let paths = classifier.projection_paths();
+        for (path, projection) in paths.iter().zip(classifier.backbone.projections_mut()) {
+            let rank = self.manifest.ranks.get(path).copied().unwrap_or(0);
+            if rank == 0 {
+                continue;
+            }
+            let [d_input, d_output] = projection.dims();
+            let mut take = |part: &str, shape: &[usize]| {
+                self.take(&mut tensors, &format!("{path}.{part}"), shape)
+            };
+            let p = Tensor::from_data(take("P", &[d_output, rank])?, &device);
+            let q = Tensor::from_data(take("Q", &[rank, d_input])?, &device);
+            let lambda = match self.manifest.method {
+                Method::AdaLora | Method::AdaptiveRankSampling => {
+                    Some(Tensor::from_data(take("lambda", &[rank])?, &device))
+                }
+                Method::Lora | Method::Full => None,
+            };
+            let scale = self.manifest.scale;
+            projection.adapter = Some(LowRank::new(p, q, lambda, scale, 0.0));
+        }
+        let mut filler = Fill {
+            path: Vec::new(),
+            all: self.manifest.method == Method::Full,
+            device,
+            saved: self,
+            tensors,
+            problem: None,
+        };
+        let classifier = classifier.map(&mut filler);
+        if let Some(problem) = filler.problem {
+            return Err(problem);
+        }
+        match filler.tensors.into_keys().next() {
+            Some(name) => Err(self.problem(&name, "belongs to no matrix of this model")),
+            None => Ok(classifier),
+        }
+    }
+
+    fn read_tensors(&self) -> Result<BTreeMap<String, TensorData>, SavedError> {
+        let file = SafeTensors::deserialize(&self.bytes).map_err(|source| SavedError::Tensors {
+            path: self.path.clone(),
+            source,
+        })?;
+        file.iter()
+            .map(|(name, view)| Ok((name.to_owned(), self.decode(name, &view)?)))
+            .collect()
+    }
+
+    fn decode(&self, name: &str, view: &TensorView<'_>) -> Result<TensorData, SavedError> {
+        if view.dtype() != Dtype::F32 {
+            return Err(self.problem(name, &format!("is {:?}, expected F32", view.dtype())));
+        }
+        let values: Vec<f32> = view
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect();
+        Ok(TensorData::new(values, view.shape().to_vec()))
+    }
+
+    fn take(
+        &self,
+        tensors: &mut BTreeMap<String, TensorData>,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<TensorData, SavedError> {
+        let Some(data) = tensors.remove(name) else {
+            return Err(self.problem(name, "is missing"));
+        };
+        if data.shape()[..] != *shape {
+            let problem = format!(
+                "has shape {:?}, the model needs {shape:?}",
+                &data.shape()[..]
+            );
+            return Err(self.problem(name, &problem));
+        }
+        Ok(data)
+    }
+
+    fn problem(&self, name: &str, problem: &str) -> SavedError {
+        SavedError::Tensor {
+            path: self.path.clone(),
+            name: name.to_owned(),
+            problem: problem.to_owned(),
+        }
+    }
+}
+
+/// Puts saved tensors in their places.
+struct Fill<'a> {
+    path: Vec<String>,
+    all: bool,
+    device: Device,
+    saved: &'a Saved,
+    tensors: BTreeMap<String, TensorData>,
+    problem: Option<SavedError>,
+}
+
+impl ModuleMapper for Fill<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some((name, transposed)) = checkpoint_name(&self.path) else {
+            return param;
+        };
+        if self.problem.is_some() || !(self.all || is_head(&self.path)) {
+            return param;
+        }
+        let mut shape = param.dims();
+        if transposed {
+            shape.swap(0, 1);
+        }
+        match self.saved.take(&mut self.tensors, &name, &shape) {
+            Ok(data) => {
+                let value = Tensor::<D>::from_data(data, &self.device);
+                let value = if transposed {
+                    value.swap_dims(0, 1)
+                } else {
+                    value
+                };
+                param.map(|_| value)
+            }
+            Err(problem) => {
+                self.problem = Some(problem);
+                param
+            }
+        }
+    }
+}
