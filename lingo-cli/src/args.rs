@@ -48,7 +48,7 @@ checkpoint/ and result.json."
 pub struct TrainArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// The run folder [default: output.dir of the run file, else runs/<name of the run file>].
+    /// The run folder [default: output.dir of the run file, else runs/NAME for NAME.toml].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace a run folder that exists.
@@ -78,7 +78,7 @@ pub struct RunArgs {
     /// Replace a key of the run file, for example train.epochs=2; may be given often.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
-    /// Where to compute: cpu, wgpu[:N], cuda[:N], tch or ndarray.
+    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray.
     #[arg(long)]
     pub device: Option<String>,
 }
@@ -89,7 +89,7 @@ pub struct ModelArgs {
     /// A run folder, an adapter in it (best or last), or the folder of a fine-tuned Hugging Face classifier.
     #[arg(value_name = "RUN_DIR|MODEL_DIR")]
     pub model: PathBuf,
-    /// Where to compute: cpu, wgpu[:N], cuda[:N], tch or ndarray.
+    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Sequences a batch.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use lingo_core::models::ModelConfig;
-use lingo_train::data::{Prompt, read_sequences};
+use lingo_train::data::read_sequences;
 use lingo_train::task::TextEncoder;
 use weights_import::{Checkpoint, Role};
 
@@ -94,7 +94,7 @@ fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpo
         false => data.to_owned(),
     };
     let records = read_sequences(&path)?;
-    let prompt = args.prompt.prompt().unwrap_or_else(Prompt::default);
+    let prompt = args.prompt.prompt().unwrap_or_default();
     let text = TextEncoder::new(
         text(checkpoint)?,
         prompt,

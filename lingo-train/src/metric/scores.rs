@@ -82,7 +82,7 @@ impl Scores {
     /// Scores logits, row-major, against labels.
     ///
     /// # Shapes
-    /// `logits` [B, C], `labels` [B], each below C = `classes`.
+    /// `logits` `[B, C]`, `labels` `[B]`, each below C = `classes`.
     ///
     /// # Errors
     /// If there is nothing to score, sizes or labels do not fit, or a logit is not finite.
@@ -187,7 +187,7 @@ pub fn probabilities(logits: &[f32], classes: usize) -> Vec<f64> {
 /// The class with the highest logit of each row; the first of them where several are.
 ///
 /// # Shapes
-/// `logits` [B, C] to [B], C = `classes`.
+/// `logits` `[B, C]` to `[B]`, C = `classes`.
 ///
 /// # Panics
 /// If `classes` is 0.
