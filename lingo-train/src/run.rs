@@ -162,17 +162,15 @@ impl Run {
         let manifest = manifest(&config, &task, model_type, steps);
         // Saved whatever has happened; the first thing that went wrong is the one to report.
         let last = save(&dir.join("last"), &trainee, manifest.clone());
-        let best = match ledger.best().cloned() {
-            Some(best) => Some(restore(&checkpoints, trainee, &dir, &manifest, best)?),
-            None => None,
-        };
+        let best = ledger.best().cloned();
+        let best = best.map(|best| restore(&checkpoints, trainee, &dir, &manifest, best));
         if let Some(failure) = ledger.failure.take() {
             return Err(failure.into());
         }
         if let Some(source) = outcome.error {
             return Err(RunError::Training { steps, dir, source });
         }
-        let last = last?;
+        let (last, best) = (last?, best.transpose()?);
         let total_steps = length.total_steps;
         let stopped = outcome.interrupted.is_some() || steps < total_steps;
         let Some((best, chosen, manifest)) = best.filter(|_| !stopped) else {

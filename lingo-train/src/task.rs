@@ -113,7 +113,7 @@ pub struct Task {
     pub train: Arc<[Sample]>,
     /// Selected on.
     pub dev: Arc<[Sample]>,
-    /// Looked at once, after selection.
+    /// Scored once, after selection.
     pub test: Arc<[Sample]>,
     /// What encoding did to all of them.
     pub report: EncodingReport,

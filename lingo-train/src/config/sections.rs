@@ -21,7 +21,7 @@ pub struct DataConfig {
     /// `data.dev`: the file to select on. Default `dev.csv` in `data.dir`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dev: Option<PathBuf>,
-    /// `data.test`: the file opened once, after selection. Default `test.csv` in `data.dir`.
+    /// `data.test`: the file scored once, after selection; it is checked before training. Default `test.csv` in `data.dir`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ pub struct DataFiles {
     pub train: PathBuf,
     /// Selected on.
     pub dev: PathBuf,
-    /// Opened once, after selection.
+    /// Scored once, after selection.
     pub test: PathBuf,
 }
 

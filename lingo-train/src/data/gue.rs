@@ -25,7 +25,7 @@ pub struct GueData {
     pub train: Vec<Record>,
     /// Selected on.
     pub dev: Vec<Record>,
-    /// Opened once, after selection.
+    /// Scored once, after selection.
     pub test: Vec<Record>,
     /// One more than the largest label of all splits.
     pub classes: usize,
