@@ -5,35 +5,22 @@ mod chosen;
 mod error;
 mod length;
 mod summary;
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod training;
 
 use burn::module::Module;
 use burn::optim::{AdamWConfig, ModuleOptimizer};
-use burn::train::logger::InMemoryMetricLogger;
-use burn::train::renderer::MetricsRenderer;
-use burn::train::{Interrupter, Learner, LearningResult, SupervisedTraining};
 use lingo_core::adapter::target::{Match, match_targets};
 use lingo_core::models::{Backbone, Classifier, Pretrained};
 use lingo_core::rank::RankController;
 
 use adapters::{low_rank, rank_control};
-use chosen::{adapter_parameters, manifest, restore, save};
 pub use error::RunError;
 use length::Length;
+pub use training::Surroundings;
 
 use crate::bench::{self, Speed};
-use crate::checkpoint::{AtomicCheckpointer, Health, KeepBestAndLast};
 use crate::config::{Method, RunConfig};
-use crate::data::{EvalLoader, Rounds, Sample};
-use crate::evaluate;
-use crate::record::{
-    EvaluationLog, Ledger, RecordError, RecordFiles, SharedLedger, TrainLog, lock, write_atomically,
-};
-use crate::result::{RunResult, peak_memory_mib};
-use crate::schedule::WarmupLinear;
+use crate::data::{Rounds, Sample};
 use crate::step::{Clock, StepConfig, Trainee};
 use crate::task::Task;
 use crate::workers::{Compute, Workers};
@@ -53,20 +40,6 @@ pub struct Run {
     length: Length,
     total_parameters: usize,
     trainable_parameters: usize,
-}
-
-/// What surrounds a run.
-pub struct Surroundings {
-    /// How the device is made use of.
-    pub compute: Compute,
-    /// What `result.json` calls the device.
-    pub device_name: String,
-    /// The run folder, which exists.
-    pub dir: PathBuf,
-    /// Shows progress.
-    pub renderer: Box<dyn MetricsRenderer>,
-    /// Stops training.
-    pub interrupter: Interrupter,
 }
 
 impl Run {
@@ -124,109 +97,6 @@ impl Run {
         self.length.total_steps
     }
 
-    /// Trains, selects on dev, and scores test once. The run folder holds everything afterwards.
-    ///
-    /// # Errors
-    /// If training fails or is stopped, or something cannot be written; what was written before is kept.
-    pub fn train(self, surroundings: Surroundings) -> Result<RunResult, RunError> {
-        let Surroundings {
-            compute,
-            device_name,
-            dir,
-            renderer,
-            interrupter,
-        } = surroundings;
-        let ledger = self.open_record(&dir, &interrupter)?;
-        let checkpoints = dir.join("checkpoint");
-        let workers = self.workers(compute)?;
-        let clock = Clock::default();
-
-        let (config, task, length) = (self.config.clone(), self.task.clone(), self.length);
-        let schedule = self.ranks.as_ref().map(|ranks| ranks.config().schedule);
-        let totals = (self.trainable_parameters, self.total_parameters);
-        let model_type = self.model_type;
-
-        let outcome = self.launch(
-            &ledger,
-            &checkpoints,
-            compute,
-            workers.clone(),
-            clock.clone(),
-            renderer,
-            interrupter,
-            &dir,
-        )?;
-
-        let mut ledger = lock(&ledger);
-        let (steps, trainee) = (ledger.steps, outcome.model);
-        let manifest = manifest(&config, &task, model_type, steps);
-        // Saved whatever has happened; the first thing that went wrong is the one to report.
-        let last = save(&dir.join("last"), &trainee, manifest.clone());
-        let best = ledger.best().cloned();
-        let best = best.map(|best| restore(&checkpoints, trainee, &dir, &manifest, best));
-        if let Some(failure) = ledger.failure.take() {
-            return Err(failure.into());
-        }
-        if let Some(source) = outcome.error {
-            return Err(RunError::Training { steps, dir, source });
-        }
-        let (last, best) = (last?, best.transpose()?);
-        let total_steps = length.total_steps;
-        let stopped = outcome.interrupted.is_some() || steps < total_steps;
-        let Some((best, chosen, manifest)) = best.filter(|_| !stopped) else {
-            let adapter = dir.join("last");
-            return Err(RunError::Interrupted {
-                steps,
-                total_steps,
-                adapter,
-            });
-        };
-        if let Some(schedule) = schedule {
-            let (expected, found) = (schedule.target(), last.ranks.values().sum());
-            let method = config.adapter.method.name();
-            if found != expected {
-                return Err(RunError::RanksDidNotMove {
-                    expected,
-                    found,
-                    method,
-                });
-            }
-        }
-
-        let classifier = &chosen.trained.classifier;
-        let loader = EvalLoader::new(
-            task.test.clone(),
-            config.train.eval_batch_size,
-            task.text.pad,
-        );
-        let logits = evaluate::logits(classifier, &loader, &workers, &|| {})?;
-        let train_secs = clock.elapsed_secs();
-        let result = RunResult {
-            test: evaluate::score(&logits, task.classes, &task.test)?,
-            dev: best.scores,
-            chosen_step: best.step,
-            selected_by: config.train.select_by,
-            method: config.adapter.method,
-            trainable_parameters: totals.0,
-            adapter_parameters_final: adapter_parameters(classifier, &manifest),
-            total_parameters: totals.1,
-            steps,
-            steps_skipped: ledger.skipped,
-            tokens: ledger.tokens,
-            train_secs,
-            tokens_per_sec: ledger.tokens as f64 / train_secs,
-            peak_memory_mib: peak_memory_mib(),
-            active_ranks: schedule.map(|_| manifest.ranks.values().sum()),
-            ranks_returned: schedule.map(|_| ledger.returned),
-            device: device_name,
-            workers: workers.count(),
-            seed: config.seed,
-            version: manifest.version,
-        };
-        write_atomically(&dir.join("result.json"), &result.to_json())?;
-        Ok(result)
-    }
-
     /// Measures training steps instead of training.
     ///
     /// # Errors
@@ -245,87 +115,6 @@ impl Run {
         Ok(bench::measure(
             trainee, optimizer, rate, &batches, warmup, steps,
         ))
-    }
-
-    /// Writes the resolved configuration and opens the files that grow.
-    fn open_record(&self, dir: &Path, interrupter: &Interrupter) -> Result<SharedLedger, RunError> {
-        let config = self.config.to_toml()?;
-        write_atomically(&dir.join("config.toml"), config.as_bytes())?;
-        let checkpoints = dir.join("checkpoint");
-        std::fs::create_dir_all(&checkpoints).map_err(|source| RecordError {
-            path: checkpoints,
-            source,
-        })?;
-        let schedule = self.ranks.as_ref().map(|ranks| ranks.config().schedule);
-        let adapters = self.classifier.adapters().into_iter();
-        let matrices: Vec<String> = match schedule {
-            Some(_) => adapters.map(|(path, _)| path).collect(),
-            None => Vec::new(),
-        };
-        Ok(Ledger::new(
-            RecordFiles::create(dir, &matrices)?,
-            interrupter.clone(),
-            self.config.train.select_by,
-            schedule.map_or(0, |schedule| schedule.final_step()),
-            schedule.map(|schedule| schedule.initial()),
-        ))
-    }
-
-    /// Trains: one of Burn's epochs is one round of steps with an evaluation.
-    #[allow(clippy::too_many_arguments)] // everything that Burn's trainer brings together
-    fn launch(
-        self,
-        ledger: &SharedLedger,
-        checkpoints: &Path,
-        compute: Compute,
-        workers: Workers,
-        clock: Clock,
-        renderer: Box<dyn MetricsRenderer>,
-        interrupter: Interrupter,
-        dir: &Path,
-    ) -> Result<LearningResult<Trainee>, RunError> {
-        let (config, task, length) = (&self.config, &self.task, self.length);
-        let schedule = self.ranks.as_ref().map(|ranks| ranks.config().schedule);
-        let dev = EvalLoader::new(
-            task.dev.clone(),
-            config.train.eval_batch_size,
-            task.text.pad,
-        );
-        let health = Health::default();
-        let mut training = SupervisedTraining::new(dir, Arc::new(self.batches()), Arc::new(dev))
-            .with_application_logger(None)
-            .with_metric_logger(InMemoryMetricLogger::new())
-            .metric_train_numeric(TrainLog::new(ledger.clone(), schedule))
-            .metric_valid_numeric(EvaluationLog::new(
-                ledger.clone(),
-                config.train.select_by,
-                task.classes,
-                task.dev.len(),
-            ))
-            .with_custom_checkpointers(
-                AtomicCheckpointer::new(checkpoints, "model", &health),
-                AtomicCheckpointer::new(checkpoints, "optimizer", &health),
-                AtomicCheckpointer::new(checkpoints, "scheduler", &health),
-            )
-            .with_checkpointing_strategy(KeepBestAndLast::new(ledger.clone()))
-            .with_interrupter(interrupter)
-            .renderer(renderer)
-            .num_epochs(length.rounds());
-        if length.accumulation > 1 {
-            training = training.grads_accumulation(length.accumulation);
-        }
-        let train = &config.train;
-        let rate = WarmupLinear::new(train.learning_rate, train.warmup_ratio, length.total_steps);
-        let (optimizer, step) = (self.optimizer(), self.step_config(compute));
-        let trainee = Trainee::new(self.classifier, self.ranks, step, workers, clock);
-        let learner = Learner::new(trainee, optimizer, rate);
-        // A device that runs out of memory panics in the backend.
-        catch_unwind(AssertUnwindSafe(|| training.launch(learner))).map_err(|panic| {
-            RunError::Device {
-                message: panic_message(panic.as_ref()),
-                dir: dir.to_owned(),
-            }
-        })
     }
 
     fn batches(&self) -> Rounds {
@@ -370,10 +159,4 @@ fn same_label(samples: &[Sample]) -> bool {
     samples
         .windows(2)
         .all(|pair| pair[0].label == pair[1].label)
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("no reason given").to_owned()
 }

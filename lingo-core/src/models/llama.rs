@@ -3,10 +3,11 @@
 
 use burn::module::Module;
 use burn::nn::{Embedding, RmsNorm};
-use burn::tensor::{Tensor, activation::silu};
+use burn::tensor::Tensor;
 
 use super::{Backbone, PaperName, TokenBatch};
 use crate::nn::attention::{CausalMask, causal_attention, split_heads};
+use crate::nn::gated::swiglu;
 use crate::nn::norm::rms_norm;
 use crate::nn::rotary::Rotary;
 use crate::nn::{Input, Loader, Noise, Projection};
@@ -270,8 +271,8 @@ impl LlamaMlp {
     /// `[B, T, D]` to `[B, T, D]`.
     fn forward(&self, x: Tensor<3>, noise: &Noise) -> Tensor<3> {
         let input = Input::new(x, noise);
-        let gate = silu(self.gate_proj.forward(&input)); // [B, T, F]
+        let gate = self.gate_proj.forward(&input); // [B, T, F]
         let up = self.up_proj.forward(&input); // [B, T, F]
-        self.down_proj.forward(&Input::new(gate * up, noise))
+        self.down_proj.forward(&Input::new(swiglu(gate, up), noise))
     }
 }

@@ -25,15 +25,4 @@ impl Activation {
             Self::Silu => activation::silu(x),
         }
     }
-
-    /// The function that Hugging Face's `hidden_act` or `activation_function` names, if it is one of ours.
-    pub fn from_hf(name: &str) -> Option<Self> {
-        match name {
-            "relu" => Some(Self::Relu),
-            "gelu" => Some(Self::Gelu),
-            "gelu_new" | "gelu_pytorch_tanh" => Some(Self::GeluTanh),
-            "silu" | "swish" => Some(Self::Silu),
-            _ => None,
-        }
-    }
 }

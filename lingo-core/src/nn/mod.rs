@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod gated;
 pub mod loader;
 pub mod noise;
 pub mod norm;

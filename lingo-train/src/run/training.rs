@@ -1,0 +1,255 @@
+//! A run from its first step to its result.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::train::logger::InMemoryMetricLogger;
+use burn::train::renderer::MetricsRenderer;
+use burn::train::{Interrupter, Learner, LearningResult, SupervisedTraining};
+use lingo_core::rank::BudgetSchedule;
+
+use super::chosen::{adapter_parameters, manifest, restore, save};
+use super::length::Length;
+use super::{Run, RunError};
+use crate::checkpoint::{AtomicCheckpointer, Health, KeepBestAndLast};
+use crate::config::RunConfig;
+use crate::data::EvalLoader;
+use crate::evaluate;
+use crate::record::{
+    Evaluation, EvaluationLog, Ledger, RecordError, RecordFiles, SharedLedger, TrainLog, lock,
+    write_atomically,
+};
+use crate::result::{RunResult, peak_memory_mib};
+use crate::saved::Manifest;
+use crate::schedule::WarmupLinear;
+use crate::step::{Clock, Trainee};
+use crate::task::Task;
+use crate::workers::{Compute, Workers};
+
+/// What surrounds a run.
+pub struct Surroundings {
+    /// How the device is made use of.
+    pub compute: Compute,
+    /// What `result.json` calls the device.
+    pub device_name: String,
+    /// The run folder, which exists.
+    pub dir: PathBuf,
+    /// Shows progress.
+    pub renderer: Box<dyn MetricsRenderer>,
+    /// Stops training.
+    pub interrupter: Interrupter,
+}
+
+impl Run {
+    /// Trains, selects on dev, and scores test once. The run folder holds everything afterwards.
+    ///
+    /// # Errors
+    /// If training fails or is stopped, or something cannot be written; what was written before is kept.
+    pub fn train(self, surroundings: Surroundings) -> Result<RunResult, RunError> {
+        let training = Training::open(&self, &surroundings)?;
+        let outcome = training.learn(self, surroundings)?;
+        let chosen = training.save(outcome)?;
+        training.score(chosen)
+    }
+}
+
+/// A run under way: what outlives the model that is given to the learner.
+struct Training {
+    config: RunConfig,
+    task: Task,
+    model_type: &'static str,
+    length: Length,
+    schedule: Option<BudgetSchedule>,
+    total_parameters: usize,
+    trainable_parameters: usize,
+    dir: PathBuf,
+    device_name: String,
+    ledger: SharedLedger,
+    workers: Workers,
+    clock: Clock,
+}
+
+/// The evaluation that was chosen, its model, and what was saved of it.
+struct Chosen {
+    evaluation: Evaluation,
+    trainee: Trainee,
+    manifest: Manifest,
+}
+
+impl Training {
+    /// Writes the resolved configuration and opens the files that grow.
+    fn open(run: &Run, surroundings: &Surroundings) -> Result<Self, RunError> {
+        let dir = surroundings.dir.clone();
+        let config = run.config.to_toml()?;
+        write_atomically(&dir.join("config.toml"), config.as_bytes())?;
+        let checkpoints = dir.join("checkpoint");
+        std::fs::create_dir_all(&checkpoints).map_err(|source| RecordError {
+            path: checkpoints,
+            source,
+        })?;
+        let schedule = run.ranks.as_ref().map(|ranks| ranks.config().schedule);
+        let adapters = run.classifier.adapters().into_iter();
+        let matrices: Vec<String> = match schedule {
+            Some(_) => adapters.map(|(path, _)| path).collect(),
+            None => Vec::new(),
+        };
+        let ledger = Ledger::new(
+            RecordFiles::create(&dir, &matrices)?,
+            surroundings.interrupter.clone(),
+            run.config.train.select_by,
+            schedule.map_or(0, |schedule| schedule.final_step()),
+            schedule.map(|schedule| schedule.initial()),
+        );
+        Ok(Self {
+            config: run.config.clone(),
+            task: run.task.clone(),
+            model_type: run.model_type,
+            length: run.length,
+            schedule,
+            total_parameters: run.total_parameters,
+            trainable_parameters: run.trainable_parameters,
+            dir,
+            device_name: surroundings.device_name.clone(),
+            ledger,
+            workers: run.workers(surroundings.compute)?,
+            clock: Clock::default(),
+        })
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.dir.join("checkpoint")
+    }
+
+    /// Trains: one of Burn's epochs is one round of steps with an evaluation.
+    fn learn(
+        &self,
+        run: Run,
+        surroundings: Surroundings,
+    ) -> Result<LearningResult<Trainee>, RunError> {
+        let (train, task) = (&self.config.train, &self.task);
+        let dev = EvalLoader::new(task.dev.clone(), train.eval_batch_size, task.text.pad);
+        let health = Health::default();
+        let checkpoints = self.checkpoints();
+        let mut training =
+            SupervisedTraining::new(&self.dir, Arc::new(run.batches()), Arc::new(dev))
+                .with_application_logger(None)
+                .with_metric_logger(InMemoryMetricLogger::new())
+                .metric_train_numeric(TrainLog::new(self.ledger.clone(), self.schedule))
+                .metric_valid_numeric(EvaluationLog::new(
+                    self.ledger.clone(),
+                    train.select_by,
+                    task.classes,
+                    task.dev.len(),
+                ))
+                .with_custom_checkpointers(
+                    AtomicCheckpointer::new(&checkpoints, "model", &health),
+                    AtomicCheckpointer::new(&checkpoints, "optimizer", &health),
+                    AtomicCheckpointer::new(&checkpoints, "scheduler", &health),
+                )
+                .with_checkpointing_strategy(KeepBestAndLast::new(self.ledger.clone()))
+                .with_interrupter(surroundings.interrupter)
+                .renderer(surroundings.renderer)
+                .num_epochs(self.length.rounds());
+        if self.length.accumulation > 1 {
+            training = training.grads_accumulation(self.length.accumulation);
+        }
+        let steps = self.length.total_steps;
+        let rate = WarmupLinear::new(train.learning_rate, train.warmup_ratio, steps);
+        let (optimizer, step) = (run.optimizer(), run.step_config(surroundings.compute));
+        let (workers, clock) = (self.workers.clone(), self.clock.clone());
+        let trainee = Trainee::new(run.classifier, run.ranks, step, workers, clock);
+        let learner = Learner::new(trainee, optimizer, rate);
+        // A device that runs out of memory panics in the backend.
+        catch_unwind(AssertUnwindSafe(|| training.launch(learner))).map_err(|panic| {
+            RunError::Device {
+                message: panic_message(panic.as_ref()),
+                dir: self.dir.clone(),
+            }
+        })
+    }
+
+    /// Saves the last and the best adapter, whatever has happened; the first thing that went wrong is the one to
+    /// report.
+    fn save(&self, outcome: LearningResult<Trainee>) -> Result<Chosen, RunError> {
+        let mut ledger = lock(&self.ledger);
+        let (steps, total_steps) = (ledger.steps, self.length.total_steps);
+        let trainee = outcome.model;
+        let manifest = manifest(&self.config, &self.task, self.model_type, steps);
+        let last = save(&self.dir.join("last"), &trainee, manifest.clone());
+        let best = ledger.best().cloned();
+        let best =
+            best.map(|best| restore(&self.checkpoints(), trainee, &self.dir, &manifest, best));
+        if let Some(failure) = ledger.failure.take() {
+            return Err(failure.into());
+        }
+        if let Some(source) = outcome.error {
+            let dir = self.dir.clone();
+            return Err(RunError::Training { steps, dir, source });
+        }
+        let (last, best) = (last?, best.transpose()?);
+        let stopped = outcome.interrupted.is_some() || steps < total_steps;
+        let Some((evaluation, trainee, manifest)) = best.filter(|_| !stopped) else {
+            return Err(RunError::Interrupted {
+                steps,
+                total_steps,
+                adapter: self.dir.join("last"),
+            });
+        };
+        if let Some(schedule) = self.schedule {
+            let (expected, found) = (schedule.target(), last.ranks.values().sum());
+            if found != expected {
+                return Err(RunError::RanksDidNotMove {
+                    expected,
+                    found,
+                    method: self.config.adapter.method.name(),
+                });
+            }
+        }
+        Ok(Chosen {
+            evaluation,
+            trainee,
+            manifest,
+        })
+    }
+
+    /// Scores test, once, and writes the result.
+    fn score(self, chosen: Chosen) -> Result<RunResult, RunError> {
+        let (train, task) = (&self.config.train, &self.task);
+        let (classifier, manifest) = (&chosen.trainee.trained.classifier, chosen.manifest);
+        let test = EvalLoader::new(task.test.clone(), train.eval_batch_size, task.text.pad);
+        let logits = evaluate::logits(classifier, &test, &self.workers, &|| {})?;
+        let train_secs = self.clock.elapsed_secs();
+        let ledger = lock(&self.ledger);
+        let result = RunResult {
+            test: evaluate::score(&logits, task.classes, &task.test)?,
+            dev: chosen.evaluation.scores,
+            chosen_step: chosen.evaluation.step,
+            selected_by: train.select_by,
+            method: self.config.adapter.method,
+            trainable_parameters: self.trainable_parameters,
+            adapter_parameters_final: adapter_parameters(classifier, &manifest),
+            total_parameters: self.total_parameters,
+            steps: ledger.steps,
+            steps_skipped: ledger.skipped,
+            tokens: ledger.tokens,
+            train_secs,
+            tokens_per_sec: ledger.tokens as f64 / train_secs,
+            peak_memory_mib: peak_memory_mib(),
+            active_ranks: self.schedule.map(|_| manifest.ranks.values().sum()),
+            ranks_returned: self.schedule.map(|_| ledger.returned),
+            device: self.device_name,
+            workers: self.workers.count(),
+            seed: self.config.seed,
+            version: manifest.version,
+        };
+        write_atomically(&self.dir.join("result.json"), &result.to_json())?;
+        Ok(result)
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("no reason given").to_owned()
+}
