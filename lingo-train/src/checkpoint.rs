@@ -115,6 +115,12 @@ impl CheckpointingStrategy for KeepBestAndLast {
         round: usize,
         _store: &EventStoreClient,
     ) -> Vec<CheckpointingAction> {
+        self.after(round)
+    }
+}
+
+impl KeepBestAndLast {
+    fn after(&mut self, round: usize) -> Vec<CheckpointingAction> {
         let best = lock(&self.ledger).best().map(|evaluation| evaluation.round);
         let newest = self.kept.last().copied();
         let stays = |kept: &usize| Some(*kept) == best || Some(*kept) == newest;
@@ -123,5 +129,92 @@ impl CheckpointingStrategy for KeepBestAndLast {
         self.kept.push(round);
         let go = go.into_iter().map(CheckpointingAction::Delete);
         go.chain([CheckpointingAction::Save]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use burn::module::Module;
+    use burn::train::Interrupter;
+    use burn::train::checkpoint::Checkpointer;
+    use lingo_core::adapter::LowRank;
+    use tempfile::tempdir;
+
+    use super::*;
+    use crate::metric::{MetricName, Scores};
+    use crate::record::{Evaluation, Ledger, RecordFiles};
+
+    /// What is on disk after each of the evaluations, of which the ranks are fixed from `fixed_from` on.
+    fn kept(mcc: &[f64], fixed_from: usize) -> Vec<Vec<usize>> {
+        let dir = tempdir().unwrap();
+        let files = RecordFiles::create(dir.path(), &[]).unwrap();
+        let ledger = Ledger::new(files, Interrupter::new(), MetricName::Mcc, 0, None);
+        let mut strategy = KeepBestAndLast::new(ledger.clone());
+        let mut on_disk: Vec<usize> = Vec::new();
+        let after = mcc.iter().enumerate().map(|(i, mcc)| {
+            lock(&ledger).evaluations.push(Evaluation {
+                round: i + 1,
+                step: 0,
+                elapsed_secs: 0.0,
+                eligible: i + 1 >= fixed_from,
+                scores: Scores {
+                    mcc: *mcc,
+                    ..Scores::from_logits(&[0.0, 0.0], 2, &[0]).unwrap()
+                },
+            });
+            for action in strategy.after(i + 1) {
+                match action {
+                    CheckpointingAction::Save => on_disk.push(i + 1),
+                    CheckpointingAction::Delete(round) => on_disk.retain(|kept| *kept != round),
+                }
+            }
+            on_disk.clone()
+        });
+        after.collect()
+    }
+
+    #[test]
+    fn the_best_and_the_two_newest_stay_and_nothing_else() {
+        let after = kept(&[0.1, 0.5, 0.3, 0.5, 0.2, 0.6, 0.1], 1);
+        let expected: [&[usize]; 7] = [
+            &[1],
+            &[1, 2],
+            &[2, 3],
+            &[2, 3, 4],
+            &[2, 4, 5],
+            &[5, 6],
+            &[6, 7],
+        ];
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn an_evaluation_before_the_ranks_are_fixed_is_not_the_best() {
+        let after = kept(&[0.9, 0.8, 0.1, 0.2, 0.1], 3);
+        let expected: [&[usize]; 5] = [&[1], &[1, 2], &[2, 3], &[3, 4], &[4, 5]];
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn nothing_is_deleted_once_a_save_has_failed() {
+        let dir = tempdir().unwrap();
+        let device = burn::tensor::Device::flex();
+        let ones = |shape| burn::tensor::Tensor::<2>::ones(shape, &device);
+        let record = || LowRank::new(ones([2, 1]), ones([1, 3]), None, 1.0, 0.0).into_record();
+        let health = Health::default();
+        let checkpointer = AtomicCheckpointer::new(dir.path(), "model", &health);
+        let gone = dir.path().join("gone");
+        let failing = AtomicCheckpointer::new(&gone, "optimizer", &health);
+        let files = || dir.path().read_dir().unwrap().count();
+
+        checkpointer.save(1, record()).unwrap();
+        checkpointer.save(2, record()).unwrap();
+        checkpointer.delete(1).unwrap();
+        assert_eq!(files(), 1);
+        assert!(failing.save(2, record()).is_err());
+        checkpointer.delete(2).unwrap();
+        assert_eq!(files(), 1);
+        checkpointer.restore(2).unwrap();
     }
 }

@@ -272,3 +272,6 @@ fn lambda(adapter: &LowRank) -> &Param<Tensor<1>> {
 fn read(values: Tensor<1>) -> Vec<f32> {
     values.into_data().iter::<f32>().collect()
 }
+
+#[cfg(test)]
+mod tests;
