@@ -54,6 +54,9 @@ pub struct TrainArgs {
     /// Replace a run folder that exists.
     #[arg(long)]
     pub overwrite: bool,
+    /// Show progress as plain lines on a terminal too, instead of the dashboard.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 /// Arguments of `bench`.
@@ -105,10 +108,10 @@ pub struct ModelArgs {
 /// The language around sequences; a run folder has its own.
 #[derive(Debug, clap::Args)]
 pub struct PromptArgs {
-    /// Text before each sequence, for models that are no run folder; \n is a line break.
+    /// Text before each sequence (a run folder has its own); \n is a line break.
     #[arg(long)]
     pub prefix: Option<String>,
-    /// Text behind each sequence, for models that are no run folder; \n is a line break.
+    /// Text behind each sequence (a run folder has its own); \n is a line break.
     #[arg(long)]
     pub suffix: Option<String>,
 }
@@ -144,11 +147,11 @@ pub struct EvalArgs {
 /// A split of a task.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Split {
-    /// Trained on.
+    /// train.csv
     Train,
-    /// Selected on.
+    /// dev.csv
     Dev,
-    /// Looked at once.
+    /// test.csv
     Test,
 }
 

@@ -1,7 +1,7 @@
 //! Burn's dashboard, for output that is a terminal.
 //!
-//! The dashboard takes keys, Ctrl-C included, for itself, and forgets at its end who stopped a run: it gets a handle
-//! of its own, whose stop is passed on.
+//! The dashboard takes keys for itself, and forgets at its end who stopped a run: it gets a handle of its own, whose
+//! stop is passed on, and Ctrl-C is given back to the system, which makes a signal of it.
 
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
 use burn::train::metric::MetricDefinition;
@@ -36,6 +36,24 @@ impl Dashboard {
         }
     }
 }
+
+/// Undoes that part of the terminal's raw mode, which the dashboard enters on a thread of its own.
+#[cfg(unix)]
+fn let_ctrl_c_interrupt() {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+    let terminal = std::io::stdin();
+    if let Ok(mut modes) = tcgetattr(&terminal)
+        && !modes.local_modes.contains(LocalModes::ISIG)
+    {
+        modes.local_modes.insert(LocalModes::ISIG);
+        // Without it there is still `q`.
+        let _ = tcsetattr(&terminal, OptionalActions::Now, &modes);
+    }
+}
+
+#[cfg(not(unix))]
+fn let_ctrl_c_interrupt() {}
 
 impl MetricsRendererTraining for Dashboard {
     fn update_train(&mut self, state: MetricState) {
@@ -76,6 +94,7 @@ impl TrainingProgressLogger for Dashboard {
 
     fn update_split(&mut self, done: usize) {
         self.shown.update_split(done);
+        let_ctrl_c_interrupt();
         self.pass_on();
     }
 

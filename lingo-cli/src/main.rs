@@ -1,6 +1,7 @@
 //! The `lingo` command: fine-tune language models on genomes.
 
-#![allow(clippy::print_stdout)] // what a command prints is its result
+#[macro_use]
+mod say;
 
 mod allocator;
 mod args;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Verb};
+use lingo_train::run::RunError;
 
 /// Exit code after an interruption, as shells have it for SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -44,9 +46,9 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
-            match error.downcast_ref::<lingo_train::run::RunError>() {
-                Some(lingo_train::run::RunError::Interrupted { .. }) => INTERRUPTED.into(),
+            note!("error: {}", message(&error));
+            match error.downcast_ref::<RunError>() {
+                Some(RunError::Interrupted { .. } | RunError::Killed { .. }) => INTERRUPTED.into(),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -48,7 +48,7 @@ impl Plain {
 
     fn line(&mut self, text: &str) {
         let secs = self.started.elapsed().as_secs();
-        eprintln!("[{:>3}:{:02}] {text}", secs / 60, secs % 60);
+        note!("[{:>3}:{:02}] {text}", secs / 60, secs % 60);
         self.written = Instant::now();
     }
 }
@@ -116,6 +116,12 @@ impl TrainingProgressLogger for Plain {
         }
         if let Some((name, value)) = self.dev.take() {
             let loss = self.loss.as_deref().unwrap_or("unknown");
+            // Burn's words for a value that is not a number.
+            let value = if value.contains("N/A") {
+                "undefined"
+            } else {
+                &value
+            };
             let text = format!(
                 "round {} of {}: training loss {loss}; dev {name} {value}",
                 self.round, self.rounds

@@ -122,9 +122,12 @@ impl Scorer {
     pub fn score(&self, records: &[Record]) -> Result<(Vec<Sample>, Vec<f32>)> {
         let (samples, report) = self.text.encoder.encode(records)?;
         if report.truncated > 0 {
-            eprintln!(
+            note!(
                 "note: {} of {} sequences were cut to {} tokens ({} bp lost)",
-                report.truncated, report.sequences, self.text.max_tokens, report.bp_cut
+                report.truncated,
+                report.sequences,
+                self.text.max_tokens,
+                report.bp_cut
             );
         }
         let loader = EvalLoader::new(samples.clone().into(), self.batch_size, self.text.pad);
@@ -136,7 +139,7 @@ impl Scorer {
 }
 
 /// Where the adapter is that `path` means, if it means one: `path` itself, or the chosen one of a run.
-fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
+pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
     if path.join(MANIFEST_FILE).is_file() {
         return Ok(Some(path.to_owned()));
     }

@@ -263,12 +263,17 @@ impl InferenceStep for Trainee {
     type Output = EvalOutput;
 
     fn step(&self, batch: Batch) -> EvalOutput {
-        let classifier = &self.trained.classifier;
-        let tokens = batch.to_tokens(&classifier.score.weight.device());
+        let (labels, indices) = (batch.labels.clone(), batch.indices.clone());
+        let parts = batch.split(self.workers.count()).into_iter();
+        let parts = parts.map(|part| (self.trained.classifier.clone(), part));
+        let logits = self.workers.run(parts.collect(), |(classifier, part)| {
+            let tokens = part.to_tokens(&classifier.score.weight.device());
+            classifier.forward(&tokens, &Noise::off()) // [B / workers, C]
+        });
         EvalOutput {
-            logits: classifier.forward(&tokens, &Noise::off()),
-            labels: batch.labels,
-            indices: batch.indices,
+            logits: Tensor::cat(logits, 0),
+            labels,
+            indices,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::args::BenchArgs;
 pub fn run(args: &BenchArgs) -> Result<()> {
     let config = load_config(&args.run)?;
     let (run, selected) = prepare(config)?;
-    eprintln!("{run}");
+    note!("{run}");
     let asked = args.warmup + args.steps;
     if run.total_steps() < asked as u64 {
         bail!(
@@ -18,6 +18,6 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         );
     }
     let speed = run.bench(selected.compute, args.warmup, args.steps)?;
-    println!("{}", serde_json::to_string_pretty(&speed)?);
+    result!("{}", serde_json::to_string_pretty(&speed)?);
     Ok(())
 }

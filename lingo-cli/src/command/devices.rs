@@ -9,21 +9,21 @@ pub fn run() -> Result<()> {
     for kind in Kind::ALL {
         let name = kind.name();
         if !kind.compiled() {
-            println!(
+            result!(
                 "{name:<8} not compiled in (cargo build --release -p lingo-cli --features {name})"
             );
             continue;
         }
         let found = kind.found();
         if found.is_empty() {
-            println!("{name:<8} compiled in, no device found");
+            result!("{name:<8} compiled in, no device found");
         }
         for (index, device) in found.iter().enumerate() {
             let name = match found.len() {
                 1 => name.to_owned(),
                 _ => format!("{name}:{index}"),
             };
-            println!("{name:<8} {device:?}");
+            result!("{name:<8} {device:?}");
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let (samples, logits) = scorer.score(&records)?;
     let scores = evaluate::score(&logits, scorer.classes(), &samples)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&scores)?);
+        result!("{}", serde_json::to_string_pretty(&scores)?);
     } else {
         print_scores(&scores);
     }
@@ -30,8 +30,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
 pub fn print_scores(scores: &Scores) {
     for name in MetricName::ALL {
         match scores.get(name) {
-            Some(value) => println!("{:<10} {value:.4}", name.name()),
-            None => println!("{:<10} undefined: some class has no example", name.name()),
+            Some(value) => result!("{:<10} {value:.4}", name.name()),
+            None => result!("{:<10} undefined: some class has no example", name.name()),
         }
     }
 }

@@ -2,27 +2,46 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lingo_core::models::ModelConfig;
-use lingo_train::data::read_sequences;
+use lingo_train::config::PromptConfig;
+use lingo_train::data::{Prompt, read_sequences};
+use lingo_train::saved::Saved;
 use lingo_train::task::TextEncoder;
 use weights_import::{Checkpoint, Role};
 
 use crate::args::InspectArgs;
-use crate::scorer::text;
+use crate::scorer::{adapter_dir, text};
 
 /// Shows what a model is made of.
 pub fn run(args: &InspectArgs) -> Result<()> {
+    if let Some(dir) = adapter_dir(&args.model)? {
+        let manifest = Saved::open(&dir)?.manifest;
+        bail!(
+            "{} is an adapter ({}, {} classes); to inspect its pretrained model, give {}",
+            dir.display(),
+            manifest.method.name(),
+            manifest.classes,
+            manifest.model.display()
+        );
+    }
     let checkpoint = Checkpoint::open(&args.model)?;
     let config = checkpoint.config();
-    println!(
+    result!(
         "model       {} ({})",
         args.model.display(),
         checkpoint.format()
     );
-    println!("type        {}", config.model_type());
-    println!("shape       {}", shape(config));
-    println!("input       at most {} tokens", config.max_tokens());
+    result!("type        {}", config.model_type());
+    result!("shape       {}", shape(config));
+    result!("input       at most {} tokens", config.max_tokens());
+    match checkpoint.tokenizer() {
+        Ok(found) => result!(
+            "tokenizer   {} entries",
+            found.tokenizer.get_vocab_size(true)
+        ),
+        Err(error) => result!("tokenizer   none that can be used: {error}"),
+    }
 
     let tensors = checkpoint.tensors();
     let count = |role: Role| -> usize {
@@ -31,25 +50,25 @@ pub fn run(args: &InspectArgs) -> Result<()> {
             .map(|tensor| tensor.shape.iter().product::<usize>())
             .sum()
     };
-    println!(
+    result!(
         "parameters  {} in the pretrained network",
         count(Role::Used)
     );
     match checkpoint.classes() {
-        Some(classes) => println!(
+        Some(classes) => result!(
             "head        {classes} classes, {} parameters",
             count(Role::Head)
         ),
-        None => println!("head        none: `lingo train` adds one"),
+        None => result!("head        none: `lingo train` adds one"),
     }
     if count(Role::Ignored) > 0 {
-        println!(
+        result!(
             "ignored     {} (not needed to classify)",
             count(Role::Ignored)
         );
     }
 
-    println!(
+    result!(
         "\nmatrices that can be adapted (rank r adds r x (rows + columns), and r more with singular values)"
     );
     let mut matrices: BTreeMap<String, (usize, Vec<usize>)> = BTreeMap::new();
@@ -61,16 +80,17 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     }
     for (suffix, (count, shape)) in &matrices {
         let paper = paper_name(config, suffix).unwrap_or("");
-        println!(
+        result!(
             "  {paper:<4} {suffix:<24} {count:>4} of {} x {}",
-            shape[0], shape[1]
+            shape[0],
+            shape[1]
         );
     }
 
     if args.tensors {
-        println!("\ntensors");
+        result!("\ntensors");
         for tensor in &tensors {
-            println!(
+            result!(
                 "  {:<8} {:<8} {:?} {}",
                 format!("{:?}", tensor.role).to_lowercase(),
                 tensor.dtype,
@@ -81,7 +101,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     }
     match &args.data {
         Some(data) => {
-            println!();
+            result!("");
             count_tokens(args, data, &checkpoint)
         }
         None => Ok(()),
@@ -94,7 +114,11 @@ fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpo
         false => data.to_owned(),
     };
     let records = read_sequences(&path)?;
-    let prompt = args.prompt.prompt().unwrap_or_default();
+    let prompt = args.prompt.prompt().unwrap_or_else(|| {
+        let PromptConfig { prefix, suffix } = PromptConfig::default();
+        Prompt::new(prefix, suffix)
+    });
+    let between = format!("{:?} and {:?}", prompt.prefix, prompt.suffix);
     let text = TextEncoder::new(
         text(checkpoint)?,
         prompt,
@@ -103,19 +127,20 @@ fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpo
         checkpoint.config().max_tokens(),
     )?;
     let (_, report) = text.encoder.encode(&records)?;
-    println!("tokens of {}", path.display());
-    println!(
+    result!("tokens of {}, each between {between}", path.display());
+    result!(
         "  {} sequences, {} bp, {:.2} bp a token of DNA",
         report.sequences,
         report.bp,
         report.bp_per_token()
     );
     let mean = report.tokens as f64 / report.sequences as f64;
-    println!(
-        "  {mean:.1} tokens a sequence with prompt, at most {}; {} cut",
-        report.longest_tokens, report.truncated
+    result!(
+        "  {mean:.1} tokens a sequence, at most {}; {} cut",
+        report.longest_tokens,
+        report.truncated
     );
-    println!(
+    result!(
         "  {} rows of the token table are in reach",
         text.rows().map_or(0, <[u32]>::len)
     );

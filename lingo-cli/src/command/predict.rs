@@ -1,6 +1,6 @@
 //! `lingo predict`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lingo_train::data::{Record, read_sequences};
@@ -12,34 +12,46 @@ use crate::scorer::Scorer;
 
 /// Writes class probabilities for sequences.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    if args.output.exists() && !args.overwrite {
-        bail!(
-            "{} exists; give another name, or --overwrite to replace it",
-            args.output.display()
-        );
-    }
-    let folder = args
-        .output
-        .parent()
-        .filter(|folder| *folder != Path::new(""));
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        bail!(
-            "cannot write {}: there is no folder {}",
-            args.output.display(),
-            folder.display()
-        );
-    }
+    let output = output_file(args)?;
     let records = read_sequences(&args.input)?;
     let scorer = Scorer::load(&args.model)?;
     let (_, logits) = scorer.score(&records)?;
     let table = table(&records, &logits, scorer.classes())?;
-    write_atomically(&args.output, &table)?;
-    eprintln!(
+    write_atomically(&output, &table)?;
+    note!(
         "{} predictions written to {}",
         records.len(),
         args.output.display()
     );
     Ok(())
+}
+
+/// The file that may be written: what a link leads to, and never the input.
+fn output_file(args: &PredictArgs) -> Result<PathBuf> {
+    let shown = args.output.display();
+    if std::fs::symlink_metadata(&args.output).is_err() {
+        let folder = args.output.parent();
+        let folder = folder.filter(|folder| *folder != Path::new(""));
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            bail!(
+                "cannot write {shown}: there is no folder {}",
+                folder.display()
+            );
+        }
+        return Ok(args.output.clone());
+    }
+    if !args.overwrite {
+        bail!("{shown} exists; give another name, or --overwrite to replace it");
+    }
+    let file = args.output.canonicalize();
+    let file = file.with_context(|| format!("cannot replace {shown}"))?;
+    if args.input.canonicalize().is_ok_and(|input| input == file) {
+        bail!("{shown} is the input, which would be lost; give another name for the output");
+    }
+    if !file.is_file() {
+        bail!("{shown} is not an ordinary file; give the name of one");
+    }
+    Ok(file)
 }
 
 /// The predictions as CSV.

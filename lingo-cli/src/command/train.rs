@@ -21,11 +21,14 @@ use crate::scorer::{load_backbone, text};
 
 /// Fine-tunes a model as the run file says.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    let config = load_config(&args.run)?;
+    let mut config = load_config(&args.run)?;
     let dir = run_folder(args, &config);
     check_folder(&dir, args.overwrite)?;
+    // The resolved file says where the run went, so that repeating it does not write elsewhere.
+    let place = std::path::absolute(&dir);
+    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
     let (run, selected) = prepare(config)?;
-    eprintln!(
+    note!(
         "{run}\ndevice      {}\nrun folder  {}",
         selected.name,
         dir.display()
@@ -34,9 +37,10 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     clear_folder(&dir)?;
     let interrupter = Interrupter::new();
     stop_on_signals(&interrupter)?;
-    let renderer: Box<dyn MetricsRenderer> = match std::io::stdout().is_terminal() {
+    let dashboard = !args.plain && std::io::stdout().is_terminal();
+    let renderer: Box<dyn MetricsRenderer> = match dashboard {
         true => {
-            eprintln!("stop        q in the dashboard");
+            note!("stop        Ctrl-C, or q and then s in the dashboard");
             Box::new(Dashboard::new(interrupter.clone()))
         }
         false => Box::new(Plain::new()),
@@ -68,7 +72,7 @@ pub fn prepare(config: RunConfig) -> Result<(Run, Selected)> {
     let mut checkpoint = Checkpoint::open(&config.model)?;
     let limit = checkpoint.config().max_tokens();
     let model_type = checkpoint.config().model_type();
-    eprintln!(
+    note!(
         "model       {} ({model_type}, {})",
         config.model.display(),
         checkpoint.format()
@@ -154,39 +158,45 @@ fn stop_on_signals(interrupter: &Interrupter) -> Result<()> {
         if interrupter.should_stop() {
             std::process::exit(crate::INTERRUPTED.into());
         }
-        eprintln!("stopping after this step; once more to quit at once");
+        note!("stopping after this step; once more to quit at once");
         interrupter.stop(Some("interrupted"));
     })
     .context("cannot listen to signals")
 }
 
 fn report(result: &RunResult, dir: &Path) {
-    println!(
+    result!(
         "test, chosen on dev by {} at step {}:",
-        result.selected_by, result.chosen_step
+        result.selected_by,
+        result.chosen_step
     );
     print_scores(&result.test);
     if result.method != Method::Full {
         let ranks = result
             .active_ranks
             .map_or(String::new(), |ranks| format!(" in {ranks} ranks"));
-        println!(
+        result!(
             "{:<10} {} parameters{ranks}",
-            "adapter", result.adapter_parameters_final
+            "adapter",
+            result.adapter_parameters_final
         );
     }
     let memory = result
         .peak_memory_mib
         .map_or(String::new(), |mib| format!(", peak memory {mib:.0} MiB"));
-    println!(
+    result!(
         "{:<10} {} steps in {:.0} s, {:.0} tokens/s{memory}",
-        "training", result.steps, result.train_secs, result.tokens_per_sec
+        "training",
+        result.steps,
+        result.train_secs,
+        result.tokens_per_sec
     );
     if result.steps_skipped > 0 {
-        println!(
+        result!(
             "{:<10} {} steps, their gradients were not finite",
-            "skipped", result.steps_skipped
+            "skipped",
+            result.steps_skipped
         );
     }
-    println!("{:<10} {}", "saved in", dir.display());
+    result!("{:<10} {}", "saved in", dir.display());
 }

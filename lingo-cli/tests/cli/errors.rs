@@ -52,6 +52,11 @@ fn what_is_wrong_with_data_is_named_with_file_and_line() {
         );
     }
     refused(&place.train(&[]), &["train.csv", "at least two classes"]);
+    let good = "sequence,label\nACGT,0\nAC,1\n";
+    place.write("data/train.csv", good);
+    place.write("data/dev.csv", good);
+    place.write("data/test.csv", "sequence,label\nACGT,7\n");
+    refused(&place.train(&[]), &["test.csv, line 2", "`7`", "0 to 1"]);
     untouched(&place);
 }
 

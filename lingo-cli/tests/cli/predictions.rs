@@ -141,6 +141,29 @@ fn predictions_are_written_only_where_nothing_is_lost() {
         &predict("nowhere/p.csv", &[]),
         &["nowhere/p.csv", "no folder"],
     );
+    let before = place.text("data/test.csv");
+    refused(
+        &predict("data/../data/test.csv", &["--overwrite"]),
+        &["is the input"],
+    );
+    assert_eq!(place.text("data/test.csv"), before);
+    refused(
+        &predict("data", &["--overwrite"]),
+        &["not an ordinary file"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_is_written_through() {
+    let place = Place::trained("lora", &[]);
+    place.write("far.csv", "old");
+    std::os::unix::fs::symlink(place.path("far.csv"), place.path("near.csv")).unwrap();
+    let input = ["predict", "run", "--input", "data/test.csv"];
+    let output = ["--output", "near.csv", "--overwrite"];
+    succeeded(&place.lingo(&[&input[..], &output].concat()));
+    assert!(place.path("near.csv").is_symlink());
+    assert_eq!(place.csv("far.csv").rows.len(), 64);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Runs that do not reach their end: Ctrl-C, and a disk that takes no more. Unix alone has the means to try them.
 #![cfg(unix)]
 
+use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::place::{Place, failed, refused, stderr, succeeded};
 
-/// Starts a run that would take long, and waits until it has taken some steps and made two evaluations.
+/// A run that would take long, some steps after its start.
 fn started(place: &Place) -> Child {
     place.run_file("adaptive-rank-sampling");
     let mut command = in_shell(
@@ -15,15 +16,7 @@ fn started(place: &Place) -> Child {
     );
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = child.spawn().unwrap();
-    let began = Instant::now();
-    let lines = || std::fs::read_to_string(place.path("run/train.csv")).unwrap_or_default();
-    while lines().lines().count() < 30 {
-        assert!(
-            began.elapsed() < Duration::from_secs(120),
-            "training does not begin"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for_steps(place);
     child
 }
 
@@ -39,6 +32,19 @@ fn in_shell(place: &Place, script: &str) -> Command {
         .current_dir(place.path(""))
         .env_remove("RUST_BACKTRACE");
     command
+}
+
+/// Waits until a run has taken some steps and made two evaluations.
+fn wait_for_steps(place: &Place) {
+    let began = Instant::now();
+    let lines = || std::fs::read_to_string(place.path("run/train.csv")).unwrap_or_default();
+    while lines().lines().count() < 30 {
+        assert!(
+            began.elapsed() < Duration::from_secs(120),
+            "training does not begin"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn signal(child: &Child, name: &str) {
@@ -72,6 +78,40 @@ fn ctrl_c_leaves_a_whole_adapter_and_says_where() {
             &["did not end", "run/last"],
         );
     }
+}
+
+/// On a terminal the dashboard is shown, and the key is to do what the signal does.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_on_a_terminal_stops_the_run_too() {
+    let place = Place::new();
+    place.run_file("lora");
+    let train = "train run.toml --out run --set train.epochs=2000";
+    let mut command = Command::new("script");
+    let lingo = format!("{} {train}", env!("CARGO_BIN_EXE_lingo"));
+    command.args(["-qec", &lingo, "/dev/null"]);
+    command.current_dir(place.path("")).env("TERM", "xterm");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_for_steps(&place);
+    let mut keyboard = child.stdin.take().unwrap();
+    keyboard.write_all(b"\x03").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("stopped after"), "{shown}");
+    assert!(!place.tensors("run/last/adapter.safetensors").is_empty());
+}
+
+#[test]
+fn a_reader_of_the_progress_that_goes_away_does_not_stop_the_run() {
+    let place = Place::new();
+    place.run_file("lora");
+    let train = "\"$0\" train run.toml --out run --set train.epochs=30 2>&1 >result | head -n 3";
+    let mut command = in_shell(&place, &format!("set -o pipefail; {train}"));
+    succeeded(&command.output().unwrap());
+    assert!(place.text("result").contains("mcc"));
+    assert!(place.path("run/result.json").exists());
 }
 
 /// Trains where no file may grow beyond `kib` KiB, which a process cannot tell from a disk that is full.

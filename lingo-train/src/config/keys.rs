@@ -73,8 +73,8 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
 fn read_prompt(reader: &mut Reader<'_>) -> PromptConfig {
     let default = PromptConfig::default();
     PromptConfig {
-        prefix: reader.text("prompt.prefix").unwrap_or(default.prefix),
-        suffix: reader.text("prompt.suffix").unwrap_or(default.suffix),
+        prefix: reader.language("prompt.prefix").unwrap_or(default.prefix),
+        suffix: reader.language("prompt.suffix").unwrap_or(default.suffix),
     }
 }
 

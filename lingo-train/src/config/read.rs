@@ -120,20 +120,32 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list of texts, none empty.
+    /// A text in which an override without quotes writes a line break as \n.
+    pub(super) fn language(&mut self, key: &'static str) -> Option<String> {
+        let text = self.text(key)?;
+        match self.overrides.get(key) {
+            Some(raw) if *raw == text => Some(text.replace("\\n", "\n")),
+            _ => Some(text),
+        }
+    }
+
+    /// A list of texts, none empty; in an override commas may separate them.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         let accepted = "a list of texts, for example [\"Wq\", \"Wv\"]";
         let value = self.raw(key)?;
-        let Value::Array(items) = value else {
-            self.wrong_type(key, value, accepted);
-            return None;
+        let items: Vec<Option<&str>> = match value {
+            Value::Array(items) => items.iter().map(Value::as_str).collect(),
+            Value::String(text) if self.overrides.contains_key(key) => {
+                text.split(',').map(|part| Some(part.trim())).collect()
+            }
+            _ => {
+                self.wrong_type(key, value, accepted);
+                return None;
+            }
         };
-        let texts: Vec<String> = items
-            .iter()
-            .filter_map(|item| item.as_str())
-            .filter(|text| !text.trim().is_empty())
-            .map(String::from)
-            .collect();
+        let is_text = |text: &&str| !text.trim().is_empty();
+        let texts = items.iter().copied().flatten().filter(is_text);
+        let texts: Vec<String> = texts.map(String::from).collect();
         if texts.len() < items.len() {
             self.problem(
                 key,

@@ -133,6 +133,13 @@ fn overrides_are_toml_values_or_else_text() {
         (config.prompt.prefix.as_str(), config.prompt.suffix.as_str()),
         ("", "\nX: ")
     );
+    let bare = [
+        ("adapter.targets", "q_proj, Wv"),
+        ("prompt.prefix", r"A:\nB"),
+    ];
+    let config = parse(MINIMAL, &bare).unwrap();
+    assert_eq!(config.adapter.targets, ["q_proj", "Wv"]);
+    assert_eq!(config.prompt.prefix, "A:\nB");
 }
 
 #[test]
@@ -227,8 +234,13 @@ fn other_unusable_values_are_problems_too() {
         ),
         (
             "adapter.targets",
-            "Wq",
-            "adapter.targets: \"Wq\" is a text; a list of texts, for example [\"Wq\", \"Wv\"]",
+            "3",
+            "adapter.targets: 3 is a whole number; a list of texts, for example [\"Wq\", \"Wv\"]",
+        ),
+        (
+            "adapter.targets",
+            "Wq,",
+            "adapter.targets: holds something else than texts, or an empty one; a list of texts, for example [\"Wq\", \"Wv\"]",
         ),
         (
             "train.weight_decay",

@@ -27,34 +27,30 @@ pub struct GueData {
     pub dev: Vec<Record>,
     /// Scored once, after selection.
     pub test: Vec<Record>,
-    /// One more than the largest label of all splits.
+    /// One more than the largest label of the training split.
     pub classes: usize,
     /// What a user should know before training.
     pub findings: Vec<Finding>,
 }
 
 impl GueData {
-    /// Reads the three splits, which determine the number of classes together.
+    /// Reads the three splits; the classes are those of the training split.
     ///
     /// # Errors
-    /// As for [`read_gue`]; if every label is 0.
+    /// As for [`read_gue`]; if all of the training split has one label, or another split has a label above its
+    /// largest.
     pub fn load(train: &Path, dev: &Path, test: &Path) -> Result<GueData, DataError> {
         let (train_path, dev_path, test_path) = (train, dev, test);
         let train = read_gue(train_path, None)?;
-        let dev = read_gue(dev_path, None)?;
-        let test = read_gue(test_path, None)?;
-        let records = || train.iter().chain(&dev).chain(&test);
-        let classes = 1 + records()
-            .filter_map(|record| record.label)
-            .max()
-            .unwrap_or(0);
-        if classes < 2 {
-            return Err(DataError::OneClass {
-                paths: [train_path, dev_path, test_path]
-                    .map(Path::to_owned)
-                    .to_vec(),
-            });
+        let labels: BTreeSet<usize> = train.iter().filter_map(|record| record.label).collect();
+        let label = labels.last().copied().unwrap_or(0);
+        if labels.len() < 2 {
+            let path = train_path.to_owned();
+            return Err(DataError::OneClass { path, label });
         }
+        let classes = label + 1;
+        let dev = read_gue(dev_path, Some(classes))?;
+        let test = read_gue(test_path, Some(classes))?;
         let splits = [(train_path, &train), (dev_path, &dev), (test_path, &test)];
         let findings = splits
             .into_iter()
@@ -239,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn the_splits_together_determine_the_classes_and_a_gap_is_a_finding() {
-        let data = load("A,0\nC,1\n", "A,0\nC,1\nG,2\n", "A,0\n").unwrap();
+    fn the_training_split_determines_the_classes_and_a_gap_is_a_finding() {
+        let data = load("A,0\nC,2\n", "A,0\nC,1\nG,2\n", "A,0\n").unwrap();
         assert_eq!(data.classes, 3);
         let findings: Vec<String> = data.findings.iter().map(Finding::to_string).collect();
         assert!(
-            findings[0].ends_with("train.csv has no example of class 2"),
+            findings[0].ends_with("train.csv has no example of class 1"),
             "{findings:?}"
         );
         assert!(
@@ -255,8 +251,23 @@ mod tests {
     }
 
     #[test]
-    fn one_class_in_all_splits_is_an_error() {
-        let error = load("A,0\n", "A,0\n", "A,0\n").unwrap_err();
-        assert!(matches!(error, DataError::OneClass { .. }));
+    fn a_label_that_training_never_sees_is_an_error_with_its_line() {
+        for (dev, test, file) in [
+            ("A,0\nC,2\n", "A,0\n", "dev.csv"),
+            ("A,0\n", "A,0\nC,7\n", "test.csv"),
+        ] {
+            let error = load("A,0\nC,1\n", dev, test).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{file}, line 3: the label is"))
+                    && error.contains("0 to 1"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_class_in_training_is_an_error() {
+        let error = load("A,1\nC,1\n", "A,0\n", "A,0\n").unwrap_err();
+        assert!(matches!(error, DataError::OneClass { label: 1, .. }));
     }
 }

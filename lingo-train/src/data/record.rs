@@ -51,7 +51,12 @@ pub enum DataError {
         reason: String,
     },
     /// The table lacks a column.
-    #[error("{}, line 1: there is no column `{column}`; the header has {}", path.display(), list(found))]
+    #[error(
+        "{}, line 1: there is no column `{column}`; the header has {}{}",
+        path.display(),
+        list(found),
+        other_separator(found)
+    )]
     Column {
         /// The file.
         path: PathBuf,
@@ -104,12 +109,14 @@ pub enum DataError {
     },
     /// Every label of every split is 0.
     #[error(
-        "every label in {} is 0; a classifier needs at least two classes",
-        list_paths(paths)
+        "every label in {} is {label}; a classifier needs examples of at least two classes, numbered from 0",
+        path.display()
     )]
     OneClass {
-        /// The files of the splits.
-        paths: Vec<PathBuf>,
+        /// The file of the training split.
+        path: PathBuf,
+        /// The label.
+        label: usize,
     },
     /// The file's name does not tell its format, or tells one that is not read.
     #[error(
@@ -133,10 +140,10 @@ fn list(names: &[String]) -> String {
     }
 }
 
-fn list_paths(paths: &[PathBuf]) -> String {
-    let names: Vec<String> = paths
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    names.join(", ")
+/// A guess where the whole header is one column.
+fn other_separator(header: &[String]) -> &'static str {
+    match header {
+        [one] if one.contains(['\t', ';']) => " (columns are separated by commas)",
+        _ => "",
+    }
 }

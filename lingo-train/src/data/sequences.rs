@@ -8,7 +8,7 @@ use noodles_fasta::io::Reader;
 use noodles_fasta::record::Definition;
 
 use super::record::{DataError, Record};
-use super::table::{self, Labels, parse_sequence};
+use super::table::{self, Labels, compressed, parse_sequence};
 
 /// Reads sequences for prediction; the format is told by the file's name.
 ///
@@ -22,17 +22,26 @@ pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
         path: path.to_owned(),
         reason,
     };
+    if let Some(reason) = compressed(path) {
+        return Err(format(reason));
+    }
+    if !path.exists() {
+        return Err(DataError::Read {
+            path: path.to_owned(),
+            source: io::ErrorKind::NotFound.into(),
+        });
+    }
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("csv") => table::read(path, Labels::Optional),
-        Some("fa" | "fasta" | "fna") => read_fasta(path),
-        Some("gz" | "bgz" | "bz2" | "xz" | "zst" | "zip") => {
-            Err(format("a compressed file is not read, decompress it first"))
-        }
+        Some("fa" | "fasta" | "fna" | "fas") => read_fasta(path),
         Some(_) => Err(format("the extension is not known")),
         None => Err(format("the name has no extension")),
     }
 }
+
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 fn read_fasta(path: &Path) -> Result<Vec<Record>, DataError> {
     let file = File::open(path).map_err(|source| DataError::Read {
@@ -47,6 +56,13 @@ fn parse_fasta(path: &Path, source: impl BufRead) -> Result<Vec<Record>, DataErr
         inner: source,
         line: 1,
     });
+    let start = reader.get_mut();
+    let mark = start
+        .fill_buf()
+        .map(|text| text.starts_with(BYTE_ORDER_MARK));
+    if mark.is_ok_and(|mark| mark) {
+        start.consume(BYTE_ORDER_MARK.len());
+    }
     let mut records = Vec::new();
     let mut definition = Definition::default();
     loop {
@@ -175,6 +191,7 @@ mod tests {
         for text in [
             ">one first of all\nACG\nuun\n\n>two\nRYK",
             "\r\n>one first of all\r\nACG\r\nuun\r\n\r\n>two\r\nRYK\r\n",
+            "\u{feff}>one first of all\nACGuun\n>two\nRYK",
         ] {
             for name in ["x.fa", "x.FASTA", "x.fna"] {
                 let found = read(name, text).unwrap();

@@ -18,6 +18,10 @@ pub(super) enum Labels {
 
 /// Reads the columns `sequence`, `label` and `id`, in any order and case; others are ignored.
 pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError> {
+    if let Some(reason) = compressed(path) {
+        let path = path.to_owned();
+        return Err(DataError::Format { path, reason });
+    }
     let file = File::open(path).map_err(|source| DataError::Read {
         path: path.to_owned(),
         source,
@@ -74,6 +78,14 @@ pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError
         });
     }
     Ok(records)
+}
+
+/// Why a file with this name is not read, if it looks compressed.
+pub(super) fn compressed(path: &Path) -> Option<&'static str> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    ["gz", "bgz", "bz2", "xz", "zst", "zip"]
+        .contains(&extension.as_str())
+        .then_some("a compressed file is not read, decompress it first")
 }
 
 /// Checks and normalises a sequence that stands on `line`.

@@ -76,6 +76,12 @@ pub enum RunError {
         /// The run folder.
         dir: PathBuf,
     },
+    /// The user killed the run in the dashboard.
+    #[error("killed in the dashboard; {} keeps what was written before", dir.display())]
+    Killed {
+        /// The run folder.
+        dir: PathBuf,
+    },
     /// Training was stopped by the user.
     #[error("stopped after {steps} of {total_steps} steps; the adapter as it was is in {}", adapter.display())]
     Interrupted {

@@ -46,6 +46,7 @@ impl fmt::Display for Run {
                  allocation prunes",
                 self.config.adapter.interval
             ),
+            1 => write!(f, ", one allocation before"),
             count => write!(f, ", {count} allocations before"),
         }
     }

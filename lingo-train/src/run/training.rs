@@ -27,6 +27,9 @@ use crate::step::{Clock, Trainee};
 use crate::task::Task;
 use crate::workers::{Compute, Workers};
 
+/// How Burn's dashboard panics where its user asks for the run to be killed.
+const KILLED: &str = "Killing training";
+
 /// What surrounds a run.
 pub struct Surroundings {
     /// How the device is made use of.
@@ -162,9 +165,10 @@ impl Training {
         let learner = Learner::new(trainee, optimizer, rate);
         // A device that runs out of memory panics in the backend.
         catch_unwind(AssertUnwindSafe(|| training.launch(learner))).map_err(|panic| {
-            RunError::Device {
-                message: panic_message(panic.as_ref()),
-                dir: self.dir.clone(),
+            let (message, dir) = (panic_message(panic.as_ref()), self.dir.clone());
+            match message.starts_with(KILLED) {
+                true => RunError::Killed { dir },
+                false => RunError::Device { message, dir },
             }
         })
     }
