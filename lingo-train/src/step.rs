@@ -1,5 +1,6 @@
 //! One training step: forward, loss, gradients, penalty; then observe, update, allocate.
 
+mod gradients;
 mod module;
 
 use std::ops::Range;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ParamId};
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
@@ -213,13 +214,14 @@ impl TrainStep for Trainee {
         gradients: GradientsParams,
     ) -> Self {
         let start = Instant::now();
-        let (gradients, norm) = global_norm(&self.trained.classifier, gradients);
+        let (gradients, norm) = gradients::global_norm(&self.trained.classifier, gradients);
         let finite = norm.is_finite();
         if finite {
             if let Some(ranks) = &mut self.trained.ranks {
                 ranks.observe(&self.trained.classifier.low_ranks(), &gradients);
             }
-            let gradients = self.clip(gradients, norm);
+            let limit = self.config.max_grad_norm;
+            let gradients = gradients::clip(&self.trained.classifier, gradients, norm, limit);
             let classifier = optimizer.step(learning_rate, self.trained.classifier, gradients);
             self.trained.classifier = classifier;
         }
@@ -241,20 +243,6 @@ impl Trainee {
     fn noise(&self, batch: u64, rows: Range<usize>) -> Noise {
         let device = self.trained.classifier.score.weight.device();
         Noise::new(self.config.masks, &device, self.config.seed, batch, rows)
-    }
-
-    fn clip(&self, gradients: GradientsParams, norm: f64) -> GradientsParams {
-        let limit = self.config.max_grad_norm;
-        if limit == 0.0 || norm <= limit {
-            return gradients;
-        }
-        let mut scaled = Scale {
-            factor: limit / norm,
-            from: gradients,
-            to: GradientsParams::new(),
-        };
-        self.trained.classifier.visit(&mut scaled);
-        scaled.to
     }
 }
 
@@ -307,48 +295,4 @@ fn cross_entropy(logits: Tensor<2>, labels: &[usize]) -> Tensor<1> {
     CrossEntropyLossConfig::new()
         .init(&device)
         .forward(logits, targets)
-}
-
-/// The gradients, and the norm of all of them together.
-fn global_norm(module: &impl Module, gradients: GradientsParams) -> (GradientsParams, f64) {
-    let mut squares = Squares {
-        gradients,
-        sums: Vec::new(),
-    };
-    module.visit(&mut squares);
-    let norm = match squares.sums.is_empty() {
-        true => 0.0,
-        false => Tensor::cat(squares.sums, 0)
-            .sum()
-            .sqrt()
-            .into_scalar::<f64>(),
-    };
-    (squares.gradients, norm)
-}
-
-struct Squares {
-    gradients: GradientsParams,
-    sums: Vec<Tensor<1>>,
-}
-
-impl ModuleVisitor for Squares {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.sums.push(gradient.square().sum());
-        }
-    }
-}
-
-struct Scale {
-    factor: f64,
-    from: GradientsParams,
-    to: GradientsParams,
-}
-
-impl ModuleVisitor for Scale {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.from.remove::<D>(param.id) {
-            self.to.register(param.id, gradient * self.factor);
-        }
-    }
 }
