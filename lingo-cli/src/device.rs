@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Tensor};
 use lingo_train::workers::Compute;
 
-/// Largest buffer that WebGPU promises to bind, in bytes; many laptops bind no more.
+/// Largest buffer that every WebGPU device binds, in bytes; many laptops bind no more.
 const WGPU_BINDING_BYTES: usize = 128 << 20;
 
 /// A kind of device, by the name of its backend.
@@ -83,8 +83,24 @@ pub struct Selected {
     pub name: String,
     /// How it is made use of.
     pub compute: Compute,
-    /// Largest tensor that it is sure to take, in bytes.
-    pub max_tensor_bytes: Option<usize>,
+    kind: Kind,
+}
+
+impl Selected {
+    /// Whether the device takes a tensor of so many floats in one piece. A larger one than any device must bind is
+    /// tried.
+    pub fn takes(&self, floats: usize) -> bool {
+        if self.kind != Kind::Wgpu || floats * size_of::<f32>() <= WGPU_BINDING_BYTES {
+            return true;
+        }
+        let device = self.device.clone();
+        let sum = quietly(move || {
+            Tensor::<1>::zeros([floats], &device)
+                .sum()
+                .into_scalar::<f32>()
+        });
+        sum == Some(0.0)
+    }
 }
 
 /// Finds a device by its name, `kind` or `kind:index`, and tries it.
@@ -134,7 +150,7 @@ pub fn select(name: &str) -> Result<Selected> {
             Kind::Tch | Kind::Ndarray => Compute::HostAlone,
             Kind::Wgpu | Kind::Cuda => Compute::Device,
         },
-        max_tensor_bytes: (kind == Kind::Wgpu).then_some(WGPU_BINDING_BYTES),
+        kind,
     })
 }
 

@@ -66,7 +66,7 @@ impl Scorer {
             prompt,
             manifest.max_tokens,
             manifest.restricted,
-            checkpoint.config().max_tokens(),
+            checkpoint.config(),
         )?;
         let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
         let classifier = Classifier::with_new_head(backbone, manifest.classes, manifest.seed);
@@ -100,8 +100,7 @@ impl Scorer {
             );
         }
         let prompt = args.prompt.prompt().unwrap_or_default();
-        let limit = checkpoint.config().max_tokens();
-        let text = TextEncoder::new(text(&checkpoint)?, prompt, 0, true, limit)?;
+        let text = TextEncoder::new(text(&checkpoint)?, prompt, 0, true, checkpoint.config())?;
         let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
         let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
         let classifier = Classifier::with_own_head(backbone, classes, &mut loader)?;
@@ -145,6 +144,12 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
     }
     let best = path.join("best");
     if best.join(MANIFEST_FILE).is_file() {
+        if !path.join("result.json").is_file() {
+            note!(
+                "note: the run in {} did not end; this is the best adapter that it came to",
+                path.display()
+            );
+        }
         return Ok(Some(best));
     }
     let last = path.join("last");
@@ -189,14 +194,17 @@ pub fn load_backbone(
     let config: ModelConfig = checkpoint.config().clone();
     let [rows, width] = config.token_table();
     let rows = text.rows().map_or(rows, <[u32]>::len);
-    let bytes = rows * width * size_of::<f32>();
-    if let Some(most) = selected.max_tensor_bytes.filter(|most| bytes > *most) {
+    if !selected.takes(rows * width) {
+        let remedy = match text.rows() {
+            Some(_) => "choose another device or a model with a smaller vocabulary",
+            None => {
+                "set tokenizer.restrict = true, which keeps only the rows that DNA and prompt can reach"
+            }
+        };
         bail!(
-            "the token table of {rows} x {width} needs {} MiB in one piece, {} may bind no more than {} MiB; set \
-             tokenizer.restrict = true, which keeps only the rows that DNA and prompt can reach",
-            bytes >> 20,
-            selected.name,
-            most >> 20
+            "the token table of {rows} x {width} needs {} MiB in one piece, which {} does not take; {remedy}",
+            rows * width * size_of::<f32>() >> 20,
+            selected.name
         );
     }
     let rows: Option<Vec<u32>> = text.rows().map(<[u32]>::to_vec);

@@ -48,6 +48,11 @@ impl<R> AtomicCheckpointer<R> {
         }
     }
 
+    /// Whether the checkpoint of this round was saved, and is there.
+    pub fn holds(&self, round: usize) -> bool {
+        self.path(round).is_file()
+    }
+
     fn path(&self, round: usize) -> PathBuf {
         self.dir.join(format!("{}-{round}.bpk", self.name))
     }
@@ -92,8 +97,8 @@ impl<R: Checkpoint> Checkpointer<R> for AtomicCheckpointer<R> {
     }
 }
 
-/// Keeps the checkpoint of the best eligible evaluation and the two newest: an old one goes a round after the newer
-/// one was saved, so that a save that fails takes nothing with it.
+/// Keeps the checkpoint of the best eligible evaluation and the two newest. What a new one replaces, as the best or
+/// as the newest, goes a round after it was saved: a save that fails takes nothing with it.
 pub struct KeepBestAndLast {
     ledger: SharedLedger,
     kept: Vec<usize>,
@@ -121,7 +126,9 @@ impl CheckpointingStrategy for KeepBestAndLast {
 
 impl KeepBestAndLast {
     fn after(&mut self, round: usize) -> Vec<CheckpointingAction> {
-        let best = lock(&self.ledger).best().map(|evaluation| evaluation.round);
+        let best = lock(&self.ledger)
+            .best(|evaluation| evaluation.round < round)
+            .map(|evaluation| evaluation.round);
         let newest = self.kept.last().copied();
         let stays = |kept: &usize| Some(*kept) == best || Some(*kept) == newest;
         let (stay, go): (Vec<usize>, Vec<usize>) = self.kept.iter().partition(|kept| stays(kept));
@@ -175,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_and_the_two_newest_stay_and_nothing_else() {
+    fn the_best_so_far_stays_until_a_better_one_is_saved_and_so_do_the_two_newest() {
         let after = kept(&[0.1, 0.5, 0.3, 0.5, 0.2, 0.6, 0.1], 1);
         let expected: [&[usize]; 7] = [
             &[1],
@@ -183,7 +190,7 @@ mod tests {
             &[2, 3],
             &[2, 3, 4],
             &[2, 4, 5],
-            &[5, 6],
+            &[2, 5, 6],
             &[6, 7],
         ];
         assert_eq!(after, expected);
@@ -212,6 +219,7 @@ mod tests {
         checkpointer.save(2, record()).unwrap();
         checkpointer.delete(1).unwrap();
         assert_eq!(files(), 1);
+        assert!(checkpointer.holds(2) && !checkpointer.holds(1));
         assert!(failing.save(2, record()).is_err());
         checkpointer.delete(2).unwrap();
         assert_eq!(files(), 1);

@@ -97,7 +97,7 @@ impl Run {
         self.length.total_steps
     }
 
-    /// Measures training steps instead of training.
+    /// Measures training steps, each of one batch, instead of training.
     ///
     /// # Errors
     /// If the system gives no threads.
@@ -107,7 +107,8 @@ impl Run {
         warmup: usize,
         steps: usize,
     ) -> Result<Speed, RunError> {
-        self.length.steps_a_round = self.length.total_steps;
+        self.length.accumulation = 1;
+        self.length.evaluations = vec![self.length.total_steps];
         let workers = self.workers(compute)?;
         let (batches, optimizer) = (self.batches(), self.optimizer());
         let (step, rate) = (self.step_config(compute), self.config.train.learning_rate);
@@ -123,8 +124,7 @@ impl Run {
             self.config.train.batch_size,
             self.task.text.pad,
             self.config.seed,
-            self.length.total_batches(),
-            self.length.batches_a_round(),
+            self.length.round_ends(),
         )
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use lingo_core::models::ModelConfig;
 use tokenizers::Tokenizer;
 
 use crate::config::RunConfig;
@@ -61,7 +62,7 @@ pub struct TextEncoder {
 }
 
 impl TextEncoder {
-    /// An encoder for a model that takes at most `limit` tokens; `max_tokens` 0 asks for no less than that.
+    /// An encoder for the model; `max_tokens` 0 asks for no less than it takes.
     ///
     /// # Errors
     /// If more tokens are asked for than the model takes.
@@ -70,8 +71,10 @@ impl TextEncoder {
         prompt: Prompt,
         max_tokens: usize,
         restricted: bool,
-        limit: usize,
+        model: &ModelConfig,
     ) -> Result<Self, TaskError> {
+        let limit = model.max_tokens();
+        let [rows, _] = model.token_table();
         if max_tokens > limit {
             let asked = max_tokens;
             return Err(TaskError::TooLong { asked, limit });
@@ -79,7 +82,7 @@ impl TextEncoder {
         let max_tokens = if max_tokens == 0 { limit } else { max_tokens };
         let always: Vec<u32> = text.bos.into_iter().chain([text.pad]).collect();
         let vocabulary =
-            restricted.then(|| Vocabulary::reachable(&text.tokenizer, &prompt, &always));
+            restricted.then(|| Vocabulary::reachable(&text.tokenizer, &prompt, &always, rows));
         let encoder = Encoder::new(text.tokenizer, text.bos, prompt, max_tokens);
         let (encoder, pad) = match &vocabulary {
             Some(vocabulary) => (
@@ -122,11 +125,11 @@ pub struct Task {
 }
 
 impl Task {
-    /// Reads and encodes the splits that `config` names, for a model that takes at most `limit` tokens.
+    /// Reads and encodes the splits that `config` names, for the model.
     ///
     /// # Errors
     /// If the data cannot be read or encoded.
-    pub fn load(config: &RunConfig, text: Text, limit: usize) -> Result<Self, TaskError> {
+    pub fn load(config: &RunConfig, text: Text, model: &ModelConfig) -> Result<Self, TaskError> {
         let files = config.data.files();
         let data = GueData::load(&files.train, &files.dev, &files.test)?;
         let prompt = Prompt::new(&config.prompt.prefix, &config.prompt.suffix);
@@ -135,7 +138,7 @@ impl Task {
             prompt,
             config.tokenizer.max_tokens,
             config.restricts_vocabulary(),
-            limit,
+            model,
         )?;
         let (train, train_report) = text.encoder.encode(&data.train)?;
         let (dev, dev_report) = text.encoder.encode(&data.dev)?;

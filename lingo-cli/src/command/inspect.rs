@@ -119,13 +119,7 @@ fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpo
         Prompt::new(prefix, suffix)
     });
     let between = format!("{:?} and {:?}", prompt.prefix, prompt.suffix);
-    let text = TextEncoder::new(
-        text(checkpoint)?,
-        prompt,
-        0,
-        true,
-        checkpoint.config().max_tokens(),
-    )?;
+    let text = TextEncoder::new(text(checkpoint)?, prompt, 0, true, checkpoint.config())?;
     let (_, report) = text.encoder.encode(&records)?;
     result!("tokens of {}, each between {between}", path.display());
     result!(

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use burn::train::Interrupter;
@@ -70,14 +71,13 @@ pub fn load_config(args: &RunArgs) -> Result<RunConfig> {
 pub fn prepare(config: RunConfig) -> Result<(Run, Selected)> {
     let selected = select(&config.device)?;
     let mut checkpoint = Checkpoint::open(&config.model)?;
-    let limit = checkpoint.config().max_tokens();
     let model_type = checkpoint.config().model_type();
     note!(
         "model       {} ({model_type}, {})",
         config.model.display(),
         checkpoint.format()
     );
-    let task = Task::load(&config, text(&checkpoint)?, limit)?;
+    let task = Task::load(&config, text(&checkpoint)?, checkpoint.config())?;
     let device = selected.device.clone().autodiff();
     let backbone = load_backbone(&mut checkpoint, &task.text, &selected, device)?;
     Ok((Run::prepare(config, task, model_type, backbone)?, selected))
@@ -154,11 +154,12 @@ fn clear_folder(dir: &Path) -> Result<()> {
 /// The first signal stops training after the step under way; the second ends the process.
 fn stop_on_signals(interrupter: &Interrupter) -> Result<()> {
     let interrupter = interrupter.clone();
+    let signalled = AtomicBool::new(false);
     ctrlc::set_handler(move || {
-        if interrupter.should_stop() {
+        if signalled.swap(true, Ordering::SeqCst) {
             std::process::exit(crate::INTERRUPTED.into());
         }
-        note!("stopping after this step; once more to quit at once");
+        note!("stopping as soon as nothing is lost; once more to quit at once");
         interrupter.stop(Some("interrupted"));
     })
     .context("cannot listen to signals")

@@ -22,8 +22,8 @@ struct Stream {
     batch_size: usize,
     pad: u32,
     seed: u64,
-    total_batches: usize,
-    round_batches: usize,
+    /// The positions at which rounds end, ascending.
+    ends: Vec<usize>,
 }
 
 impl Stream {
@@ -33,7 +33,12 @@ impl Stream {
 
     /// The positions of the round that begins at `position`.
     fn round_at(&self, position: usize) -> Range<usize> {
-        position..self.total_batches.min(position + self.round_batches)
+        let next = self.ends.partition_point(|end| *end <= position);
+        position..self.ends.get(next).copied().unwrap_or(position)
+    }
+
+    fn total_batches(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
     }
 }
 
@@ -48,24 +53,20 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// A stream of `total_batches` batches in rounds of `round_batches`, through as many epochs as that takes, each
-    /// shuffled by (`seed`, epoch). The last round may be shorter.
+    /// A stream of batches through as many epochs as it takes, each shuffled by (`seed`, epoch). Rounds end after
+    /// `ends` batches, ascending, counted from the start; the last one ends the stream.
     ///
     /// # Panics
-    /// If there are no samples, or `batch_size` or `round_batches` is 0.
+    /// If there are no samples, or `batch_size` is 0.
     pub fn new(
         samples: Arc<[Sample]>,
         batch_size: usize,
         pad: u32,
         seed: u64,
-        total_batches: usize,
-        round_batches: usize,
+        ends: Vec<usize>,
     ) -> Self {
         assert!(!samples.is_empty(), "there is something to train on");
-        assert!(
-            batch_size > 0 && round_batches > 0,
-            "batches and rounds hold something"
-        );
+        assert!(batch_size > 0, "batches hold something");
         let lengths = samples.iter().map(|sample| sample.ids.len()).collect();
         let stream = Stream {
             samples,
@@ -73,8 +74,7 @@ impl Rounds {
             batch_size,
             pad,
             seed,
-            total_batches,
-            round_batches,
+            ends,
         };
         Self {
             stream: Arc::new(stream),
@@ -88,13 +88,6 @@ impl Rounds {
         self.stream.epoch_batches()
     }
 
-    /// Number of rounds of the whole stream.
-    pub fn rounds(&self) -> usize {
-        self.stream
-            .total_batches
-            .div_ceil(self.stream.round_batches)
-    }
-
     /// Number of batches handed out so far; a round counts as soon as its iterator exists.
     pub fn position(&self) -> usize {
         *self.position.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,7 +96,7 @@ impl Rounds {
     /// Continues after `position` batches, for a run that is resumed.
     pub fn seek(&self, position: usize) {
         *self.position.lock().unwrap_or_else(PoisonError::into_inner) =
-            position.min(self.stream.total_batches);
+            position.min(self.stream.total_batches());
     }
 
     /// The part of a round that falls into the window.
@@ -302,7 +295,8 @@ mod tests {
     }
 
     fn rounds(total: usize, of: usize) -> Rounds {
-        Rounds::new(samples(21), 4, 1, 42, total, of)
+        let ends = (1..total.div_ceil(of)).map(|round| round * of);
+        Rounds::new(samples(21), 4, 1, 42, ends.chain([total]).collect())
     }
 
     fn take(loader: &dyn DataLoader<Batch>) -> Vec<Vec<usize>> {
@@ -312,7 +306,7 @@ mod tests {
     #[test]
     fn rounds_follow_each_other_through_the_epochs() {
         let rounds = rounds(15, 4);
-        assert_eq!((rounds.epoch_batches(), rounds.rounds()), (6, 4));
+        assert_eq!(rounds.epoch_batches(), 6);
         let found: Vec<Vec<Vec<usize>>> = (0..4).map(|_| take(&rounds)).collect();
         assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4, 3]);
         let lengths: Vec<usize> = samples(21).iter().map(|sample| sample.ids.len()).collect();
@@ -333,6 +327,13 @@ mod tests {
         let resumed = rounds(12, 3);
         resumed.seek(6);
         assert_eq!([take(&resumed), take(&resumed)], all[2..]);
+    }
+
+    #[test]
+    fn rounds_may_differ_in_length() {
+        let rounds = Rounds::new(samples(21), 4, 1, 42, vec![2, 3, 7]);
+        let lengths: Vec<usize> = (0..4).map(|_| take(&rounds).len()).collect();
+        assert_eq!(lengths, [2, 1, 4, 0]);
     }
 
     #[test]

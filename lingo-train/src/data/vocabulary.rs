@@ -43,8 +43,8 @@ impl Vocabulary {
     ///
     /// It is a superset: a token is kept if its text occurs in the prefix, in the suffix, or in some DNA between
     /// them, whether or not the tokenizer would choose it there. Where a normalizer may rewrite the text, every
-    /// token is kept.
-    pub fn reachable(tokenizer: &Tokenizer, prompt: &Prompt, always: &[u32]) -> Self {
+    /// token is kept. Tokens that a table of `rows` rows does not have are left out.
+    pub fn reachable(tokenizer: &Tokenizer, prompt: &Prompt, always: &[u32], rows: usize) -> Self {
         let added = tokenizer.get_added_tokens_decoder();
         let fixed = added
             .keys()
@@ -60,7 +60,7 @@ impl Vocabulary {
             .iter()
             .filter(|(token, _)| rewritten || markers.is_reachable(token, prompt))
             .map(|(_, id)| *id);
-        Self::new(fixed.chain(reached))
+        Self::new(fixed.chain(reached).filter(|id| (*id as usize) < rows))
     }
 
     /// The ids kept, sorted: row `i` of the table is that of `ids()[i]`.
@@ -259,7 +259,7 @@ mod tests {
 
     /// Encodes with and without restriction: an id out of reach is an error, and rows lead back to the ids.
     fn check(tokenizer: &Tokenizer, prompt: &Prompt) -> Vocabulary {
-        let vocabulary = Vocabulary::reachable(tokenizer, prompt, &[2, 1]);
+        let vocabulary = Vocabulary::reachable(tokenizer, prompt, &[2, 1], usize::MAX);
         let free = Encoder::new(tokenizer.clone(), Some(2), prompt.clone(), 0);
         let restricted = free.clone().with_vocabulary(vocabulary.clone());
         let (free, _) = free.encode(&dna()).unwrap();
@@ -316,7 +316,7 @@ mod tests {
     #[test]
     fn words_of_the_prompt_specials_and_single_letters_are_kept_and_others_are_not() {
         let tokenizer = small_tokenizer();
-        let vocabulary = Vocabulary::reachable(&tokenizer, &prompts()[0], &[]);
+        let vocabulary = Vocabulary::reachable(&tokenizer, &prompts()[0], &[], usize::MAX);
         let kept = |token: &str| {
             vocabulary
                 .row(tokenizer.token_to_id(token).unwrap())
@@ -347,7 +347,9 @@ mod tests {
         let [ascii, _, _, accents, _] = prompts();
         let mut kept = |normalizer: NormalizerWrapper, prompt: &Prompt| {
             tokenizer.with_normalizer(Some(normalizer)).unwrap();
-            Vocabulary::reachable(&tokenizer, prompt, &[]).ids().len()
+            Vocabulary::reachable(&tokenizer, prompt, &[], usize::MAX)
+                .ids()
+                .len()
         };
         assert_eq!(kept(Lowercase.into(), &ascii), all);
         assert!(kept(NFC.into(), &ascii) < all);

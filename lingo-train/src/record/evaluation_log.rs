@@ -1,7 +1,6 @@
 //! Evaluations on dev: a metric for Burn's dashboard that also writes `metrics.csv` and `metrics.jsonl`.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use burn::tensor::TensorReadError;
 use burn::train::metric::{
@@ -11,7 +10,7 @@ use burn::train::metric::{
 
 use super::ledger::{Evaluation, SharedLedger, lock};
 use crate::metric::{MetricName, Scores};
-use crate::step::EvalOutput;
+use crate::step::{Clock, EvalOutput};
 
 /// The metric that selects, over the whole dev split.
 #[derive(Clone)]
@@ -21,16 +20,17 @@ pub struct EvaluationLog {
     ledger: SharedLedger,
     classes: usize,
     examples: usize,
-    started: Instant,
+    clock: Clock,
     logits: Vec<f32>,
     labels: Vec<usize>,
     newest: Option<f64>,
 }
 
 impl EvaluationLog {
-    /// A log into `ledger` of evaluations over `examples` examples of `classes` classes.
+    /// A log into `ledger`, timed by the `clock` of training, of evaluations over `examples` examples of `classes` classes.
     pub fn new(
         ledger: SharedLedger,
+        clock: Clock,
         select_by: MetricName,
         classes: usize,
         examples: usize,
@@ -41,7 +41,7 @@ impl EvaluationLog {
             ledger,
             classes,
             examples,
-            started: Instant::now(),
+            clock,
             logits: Vec::new(),
             labels: Vec::new(),
             newest: None,
@@ -92,7 +92,7 @@ impl Metric for EvaluationLog {
         let evaluation = Evaluation {
             round: ledger.evaluations.len() + 1,
             step: ledger.steps,
-            elapsed_secs: self.started.elapsed().as_secs_f64(),
+            elapsed_secs: self.clock.elapsed_secs(),
             eligible: ledger.eligible(),
             scores,
         };

@@ -133,11 +133,11 @@ impl Ledger {
         self.steps >= self.eligible_from
     }
 
-    /// The best eligible evaluation so far; of equals, the first. One whose metric is undefined is only better than
-    /// none.
-    pub fn best(&self) -> Option<&Evaluation> {
+    /// The best eligible evaluation so far among those that `counts` admits; of equals, the first. One whose metric
+    /// is undefined is only better than none.
+    pub fn best(&self, counts: impl Fn(&Evaluation) -> bool) -> Option<&Evaluation> {
         let value = |e: &Evaluation| e.scores.get(self.select_by).unwrap_or(f64::NAN);
-        let eligible = self.evaluations.iter().filter(|e| e.eligible);
+        let eligible = self.evaluations.iter().filter(|e| e.eligible && counts(e));
         eligible.reduce(
             |best, e| match self.select_by.is_better(value(e), value(best)) {
                 true => e,
@@ -162,5 +162,52 @@ impl Ledger {
     pub(super) fn fail(&mut self, failure: LedgerError) {
         self.interrupter.stop(Some(&failure.to_string()));
         self.failure.get_or_insert(failure);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn ledger(select_by: MetricName, evaluations: &[(f64, bool)]) -> SharedLedger {
+        let dir = tempfile::tempdir().unwrap();
+        let files = RecordFiles::create(dir.path(), &[]).unwrap();
+        let ledger = Ledger::new(files, Interrupter::new(), select_by, 0, None);
+        let of = |(i, (value, eligible)): (usize, &(f64, bool))| Evaluation {
+            round: i + 1,
+            step: i as u64,
+            elapsed_secs: 0.0,
+            eligible: *eligible,
+            scores: Scores {
+                mcc: *value,
+                loss: *value,
+                ..Scores::from_logits(&[0.0, 0.0], 2, &[0]).unwrap()
+            },
+        };
+        lock(&ledger).evaluations = evaluations.iter().enumerate().map(of).collect();
+        ledger
+    }
+
+    #[test]
+    fn the_best_is_eligible_the_first_of_equals_and_in_the_metrics_own_direction() {
+        let evaluations = [
+            (0.9, false),
+            (0.3, true),
+            (0.5, true),
+            (0.5, true),
+            (0.1, true),
+        ];
+        let best = |select_by, counts: fn(&Evaluation) -> bool| {
+            let ledger = ledger(select_by, &evaluations);
+            lock(&ledger).best(counts).map(|best| best.round)
+        };
+        assert_eq!(best(MetricName::Mcc, |_| true), Some(3));
+        assert_eq!(best(MetricName::Loss, |_| true), Some(5));
+        // One that has no checkpoint cannot be restored.
+        assert_eq!(best(MetricName::Mcc, |e| e.round != 3), Some(4));
+        assert_eq!(best(MetricName::Mcc, |_| false), None);
+        // One class alone has no AUROC: undefined, which is better than nothing.
+        assert_eq!(best(MetricName::Auroc, |_| true), Some(2));
     }
 }

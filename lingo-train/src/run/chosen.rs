@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::module::Module;
+use burn::store::ModuleRecord;
 use burn::train::checkpoint::Checkpointer;
 use lingo_core::models::Classifier;
 use lingo_core::rank::RankController;
@@ -36,6 +37,11 @@ pub(super) fn manifest(config: &RunConfig, task: &Task, model_type: &str, steps:
     }
 }
 
+/// The checkpoints of the model, to be read.
+pub(super) fn model_checkpoint(checkpoints: &Path) -> AtomicCheckpointer<ModuleRecord> {
+    AtomicCheckpointer::new(checkpoints, "model", &Health::default())
+}
+
 /// Loads the checkpoint of an evaluation and saves its adapter as the best one.
 pub(super) fn restore(
     checkpoints: &Path,
@@ -46,7 +52,7 @@ pub(super) fn restore(
 ) -> Result<(Evaluation, Trainee, Manifest), RunError> {
     let round = best.round;
     let failed = |reason: String| RunError::Restore { round, reason };
-    let record = AtomicCheckpointer::new(checkpoints, "model", &Health::default())
+    let record = model_checkpoint(checkpoints)
         .restore(round)
         .map_err(|error| failed(error.to_string()))?;
     let chosen = trainee

@@ -25,9 +25,20 @@ impl fmt::Display for Run {
         let length = &self.length;
         write!(
             f,
-            "steps       {}, {} an epoch, an evaluation every {}",
-            length.total_steps, length.steps_an_epoch, length.steps_a_round
+            "steps       {} of {} batches of {}, {} batches an epoch, {} evaluations",
+            length.total_steps,
+            length.accumulation,
+            self.config.train.batch_size,
+            length.batches_an_epoch,
+            length.evaluations.len()
         )?;
+        if length.left_out > 0 {
+            write!(
+                f,
+                "\nnote        the last {} batches do not fill a step and are left out",
+                length.left_out
+            )?;
+        }
         let Some(ranks) = &self.ranks else {
             return Ok(());
         };

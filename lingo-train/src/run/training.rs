@@ -9,11 +9,11 @@ use burn::train::renderer::MetricsRenderer;
 use burn::train::{Interrupter, Learner, LearningResult, SupervisedTraining};
 use lingo_core::rank::BudgetSchedule;
 
-use super::chosen::{adapter_parameters, manifest, restore, save};
+use super::chosen::{adapter_parameters, manifest, model_checkpoint, restore, save};
 use super::length::Length;
 use super::{Run, RunError};
 use crate::checkpoint::{AtomicCheckpointer, Health, KeepBestAndLast};
-use crate::config::RunConfig;
+use crate::config::{Method, RunConfig};
 use crate::data::EvalLoader;
 use crate::evaluate;
 use crate::record::{
@@ -108,7 +108,7 @@ impl Training {
             config: run.config.clone(),
             task: run.task.clone(),
             model_type: run.model_type,
-            length: run.length,
+            length: run.length.clone(),
             schedule,
             total_parameters: run.total_parameters,
             trainable_parameters: run.trainable_parameters,
@@ -122,6 +122,21 @@ impl Training {
 
     fn checkpoints(&self) -> PathBuf {
         self.dir.join("checkpoint")
+    }
+
+    /// The best evaluation whose checkpoint was saved.
+    fn best(&self) -> Option<Evaluation> {
+        let checkpoints = self.checkpoints();
+        let ledger = lock(&self.ledger);
+        ledger
+            .best(|evaluation| model_checkpoint(&checkpoints).holds(evaluation.round))
+            .cloned()
+    }
+
+    /// What must be known to use an adapter of this moment.
+    fn manifest(&self) -> Manifest {
+        let steps = lock(&self.ledger).steps;
+        manifest(&self.config, &self.task, self.model_type, steps)
     }
 
     /// Trains: one of Burn's epochs is one round of steps with an evaluation.
@@ -141,6 +156,7 @@ impl Training {
                 .metric_train_numeric(TrainLog::new(self.ledger.clone(), self.schedule))
                 .metric_valid_numeric(EvaluationLog::new(
                     self.ledger.clone(),
+                    self.clock.clone(),
                     train.select_by,
                     task.classes,
                     task.dev.len(),
@@ -153,7 +169,7 @@ impl Training {
                 .with_checkpointing_strategy(KeepBestAndLast::new(self.ledger.clone()))
                 .with_interrupter(surroundings.interrupter)
                 .renderer(surroundings.renderer)
-                .num_epochs(self.length.rounds());
+                .num_epochs(self.length.evaluations.len());
         if self.length.accumulation > 1 {
             training = training.grads_accumulation(self.length.accumulation);
         }
@@ -162,9 +178,21 @@ impl Training {
         let (optimizer, step) = (run.optimizer(), run.step_config(surroundings.compute));
         let (workers, clock) = (self.workers.clone(), self.clock.clone());
         let trainee = Trainee::new(run.classifier, run.ranks, step, workers, clock);
+        // Takes the best checkpoint where the trainer is lost. Under full fine-tuning it would be a second model.
+        let spare = (self.config.adapter.method != Method::Full).then(|| trainee.clone());
         let learner = Learner::new(trainee, optimizer, rate);
         // A device that runs out of memory panics in the backend.
         catch_unwind(AssertUnwindSafe(|| training.launch(learner))).map_err(|panic| {
+            if let (Some(spare), Some(best)) = (spare, self.best()) {
+                // The panic is what is reported, whether or not this succeeds.
+                let _ = restore(
+                    &self.checkpoints(),
+                    spare,
+                    &self.dir,
+                    &self.manifest(),
+                    best,
+                );
+            }
             let (message, dir) = (panic_message(panic.as_ref()), self.dir.clone());
             match message.starts_with(KILLED) {
                 true => RunError::Killed { dir },
@@ -176,30 +204,30 @@ impl Training {
     /// Saves the last and the best adapter, whatever has happened; the first thing that went wrong is the one to
     /// report.
     fn save(&self, outcome: LearningResult<Trainee>) -> Result<Chosen, RunError> {
-        let mut ledger = lock(&self.ledger);
-        let (steps, total_steps) = (ledger.steps, self.length.total_steps);
+        let manifest = self.manifest();
         let trainee = outcome.model;
-        let manifest = manifest(&self.config, &self.task, self.model_type, steps);
         let last = save(&self.dir.join("last"), &trainee, manifest.clone());
-        let best = ledger.best().cloned();
+        let best = self.best();
         let best =
             best.map(|best| restore(&self.checkpoints(), trainee, &self.dir, &manifest, best));
-        if let Some(failure) = ledger.failure.take() {
+        let (steps, total_steps) = (manifest.steps, self.length.total_steps);
+        if let Some(failure) = lock(&self.ledger).failure.take() {
             return Err(failure.into());
         }
         if let Some(source) = outcome.error {
             let dir = self.dir.clone();
             return Err(RunError::Training { steps, dir, source });
         }
-        let (last, best) = (last?, best.transpose()?);
-        let stopped = outcome.interrupted.is_some() || steps < total_steps;
-        let Some((evaluation, trainee, manifest)) = best.filter(|_| !stopped) else {
+        let last = last?;
+        let Some(best) = best.filter(|_| outcome.interrupted.is_none() && steps == total_steps)
+        else {
             return Err(RunError::Interrupted {
                 steps,
                 total_steps,
                 adapter: self.dir.join("last"),
             });
         };
+        let (evaluation, trainee, manifest) = best?;
         if let Some(schedule) = self.schedule {
             let (expected, found) = (schedule.target(), last.ranks.values().sum());
             if found != expected {

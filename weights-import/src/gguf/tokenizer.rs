@@ -24,6 +24,9 @@ const REMEDY: &str = "put the model's tokenizer.json beside the .gguf file";
 /// Llama 3's way to split a text.
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+/// The first token of Llama 3's texts.
+const LLAMA_3_BOS: &str = "<|begin_of_text|>";
+
 /// Numbers of `tokenizer.ggml.token_type`.
 pub(crate) const UNKNOWN: i64 = 2;
 pub(crate) const CONTROL: i64 = 3;
@@ -41,9 +44,13 @@ enum Splitting {
 }
 
 impl Splitting {
-    /// The one that `tokenizer.ggml.pre` names. Files without the key are older than it, and of GPT-2's kind.
-    fn named(name: Option<&str>) -> Option<Self> {
+    /// The one that `tokenizer.ggml.pre` names. Files without a name in it are older than the key: of Llama 3's kind
+    /// where they have its first token, else of GPT-2's.
+    fn named(name: Option<&str>, tokens: &[String]) -> Option<Self> {
         match name {
+            None | Some("default") if tokens.iter().any(|token| token == LLAMA_3_BOS) => {
+                Some(Self::Llama3)
+            }
             None | Some("gpt-2" | "default") => Some(Self::Gpt2),
             Some("smollm" | "starcoder" | "refact") => Some(Self::DigitsGpt2),
             Some("llama-bpe" | "llama3" | "llama-v3") => Some(Self::Llama3),
@@ -121,7 +128,7 @@ pub(crate) fn read(metadata: Metadata<'_>) -> Result<TextTokenizer, ImportError>
 /// GPT-2's kind: bytes as printable characters, merges in order. Also says whether a bos is the rule.
 fn byte_level(metadata: Metadata<'_>, tokens: &[String]) -> Result<(Tokenizer, bool), ImportError> {
     let pre = metadata.text("tokenizer.ggml.pre")?;
-    let splitting = Splitting::named(pre).ok_or_else(|| {
+    let splitting = Splitting::named(pre, tokens).ok_or_else(|| {
         let known = "a pre-tokenizer among gpt-2, default, smollm, starcoder, refact, llama-bpe";
         unsupported(metadata, known, pre)
     })?;
