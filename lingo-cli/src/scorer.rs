@@ -203,7 +203,7 @@ pub fn load_backbone(
         };
         bail!(
             "the token table of {rows} x {width} needs {} MiB in one piece, which {} does not take; {remedy}",
-            rows * width * size_of::<f32>() >> 20,
+            (rows * width * size_of::<f32>()) >> 20,
             selected.name
         );
     }
