@@ -71,15 +71,13 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     result!(
         "\nmatrices that can be adapted (rank r adds r x (rows + columns), and r more with singular values)"
     );
-    let mut matrices: BTreeMap<String, (usize, Vec<usize>)> = BTreeMap::new();
+    let mut matrices: BTreeMap<(&str, &str), (usize, &[usize])> = BTreeMap::new();
     for tensor in tensors.iter().filter(|tensor| tensor.role == Role::Used) {
-        if let Some(suffix) = adaptable_suffix(&tensor.name) {
-            let entry = matrices.entry(suffix).or_insert((0, tensor.shape.clone()));
-            entry.0 += 1;
+        if let Some(names) = adaptable(config, &tensor.name) {
+            matrices.entry(names).or_insert((0, &tensor.shape)).0 += 1;
         }
     }
-    for (suffix, (count, shape)) in &matrices {
-        let paper = paper_name(config, suffix).unwrap_or("");
+    for ((paper, suffix), (count, shape)) in &matrices {
         result!(
             "  {paper:<4} {suffix:<24} {count:>4} of {} x {}",
             shape[0],
@@ -170,18 +168,13 @@ fn shape(config: &ModelConfig) -> String {
     }
 }
 
-/// The path of an adaptable matrix without its layer: `self_attn.q_proj` of `layers.3.self_attn.q_proj.weight`.
-fn adaptable_suffix(name: &str) -> Option<String> {
+/// The paper's name of an adaptable matrix, and its path without the layer: `Wq` and `self_attn.q_proj` of
+/// `layers.3.self_attn.q_proj.weight`.
+fn adaptable<'a>(config: &ModelConfig, name: &'a str) -> Option<(&'static str, &'a str)> {
     let inside = name.strip_prefix("layers.")?.split_once('.')?.1;
     let path = inside.strip_suffix(".weight")?;
-    (path.contains("proj") || path.starts_with("fc")).then(|| path.to_owned())
-}
-
-fn paper_name(config: &ModelConfig, suffix: &str) -> Option<&'static str> {
-    let last = suffix.rsplit('.').next()?;
-    let names = config.paper_names();
-    names
-        .iter()
-        .find(|(_, suffixes)| suffixes.contains(&last))
-        .map(|(name, _)| *name)
+    let last = path.rsplit('.').next()?;
+    let mut names = config.paper_names().iter();
+    let (paper, _) = names.find(|(_, suffixes)| suffixes.contains(&last))?;
+    Some((paper, path))
 }
