@@ -4,11 +4,11 @@ mod adapters;
 mod chosen;
 mod error;
 mod length;
+mod plan;
 mod summary;
 mod training;
 
 use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
 use lingo_core::adapter::target::{Match, match_targets};
 use lingo_core::models::{Backbone, Classifier, Pretrained};
 use lingo_core::rank::RankController;
@@ -16,30 +16,23 @@ use lingo_core::rank::RankController;
 use adapters::{low_rank, rank_control};
 pub use error::RunError;
 use length::Length;
+use plan::Plan;
 pub use training::Surroundings;
 
 use crate::bench::{self, Speed};
 use crate::config::{Method, RunConfig};
-use crate::data::{Rounds, Sample};
-use crate::step::{Clock, StepConfig, Trainee};
+use crate::data::Sample;
+use crate::step::{Clock, Trainee};
 use crate::task::Task;
-use crate::workers::{Compute, Workers};
-
-/// Adam's ε in the paper; Burn's own default is larger.
-const EPSILON: f32 = 1e-8;
+use crate::workers::Compute;
 
 /// A run that is ready to train.
 pub struct Run {
-    config: RunConfig,
-    task: Task,
-    model_type: &'static str,
+    plan: Plan,
     classifier: Classifier,
     ranks: Option<RankController>,
     matches: Vec<Match>,
     paths: Vec<String>,
-    length: Length,
-    total_parameters: usize,
-    trainable_parameters: usize,
 }
 
 impl Run {
@@ -79,22 +72,24 @@ impl Run {
             _ => classifier.adapter_parameters() + classifier.score.num_params(),
         };
         Ok(Self {
-            config,
-            task,
-            model_type,
+            plan: Plan {
+                config,
+                task,
+                model_type,
+                length,
+                total_parameters,
+                trainable_parameters,
+            },
             classifier,
             ranks,
             matches,
             paths,
-            length,
-            total_parameters,
-            trainable_parameters,
         })
     }
 
     /// Optimizer steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        self.length.total_steps
+        self.plan.length.total_steps
     }
 
     /// Measures training steps, each of one batch, instead of training.
@@ -107,51 +102,21 @@ impl Run {
         warmup: usize,
         steps: usize,
     ) -> Result<Speed, RunError> {
-        self.length.accumulation = 1;
-        self.length.evaluations = vec![self.length.total_steps];
-        let workers = self.workers(compute)?;
-        let (batches, optimizer) = (self.batches(), self.optimizer());
-        let (step, rate) = (self.step_config(compute), self.config.train.learning_rate);
-        let trainee = Trainee::new(self.classifier, self.ranks, step, workers, Clock::default());
+        let length = &mut self.plan.length;
+        length.accumulation = 1;
+        length.evaluations = vec![length.total_steps];
+        let rate = self.plan.config.train.learning_rate;
+        let (batches, optimizer) = (self.plan.batches(), self.plan.optimizer());
+        let trainee = Trainee::new(
+            self.classifier,
+            self.ranks,
+            self.plan.step(compute),
+            self.plan.workers(compute)?,
+            Clock::default(),
+        );
         Ok(bench::measure(
             trainee, optimizer, rate, &batches, warmup, steps,
         ))
-    }
-
-    fn batches(&self) -> Rounds {
-        Rounds::new(
-            self.task.train.clone(),
-            self.config.train.batch_size,
-            self.task.text.pad,
-            self.config.seed,
-            self.length.round_ends(),
-        )
-    }
-
-    fn optimizer(&self) -> ModuleOptimizer {
-        AdamWConfig::new()
-            .with_epsilon(EPSILON)
-            .with_weight_decay(self.config.train.weight_decay as f32)
-            .init()
-    }
-
-    fn step_config(&self, compute: Compute) -> StepConfig {
-        StepConfig {
-            seed: self.config.seed,
-            masks: compute.masks(),
-            orthogonality: self.config.adapter.orthogonality,
-            accumulation: self.length.accumulation,
-            max_grad_norm: self.config.train.max_grad_norm,
-        }
-    }
-
-    fn workers(&self, compute: Compute) -> Result<Workers, RunError> {
-        let parts = match self.config.adapter.method {
-            // Each part has gradients of its own, here as large as the model.
-            Method::Full => 1,
-            _ => self.config.train.batch_size,
-        };
-        Ok(Workers::new(compute, parts)?)
     }
 }
 

@@ -10,19 +10,19 @@ use lingo_core::rank::RankController;
 
 use super::RunError;
 use super::adapters::low_rank;
+use super::plan::Plan;
 use crate::checkpoint::{AtomicCheckpointer, Health};
-use crate::config::RunConfig;
 use crate::record::Evaluation;
 use crate::saved::{self, Manifest, SavedError};
 use crate::step::Trainee;
-use crate::task::Task;
 
 /// What must be known to use an adapter saved after `steps` steps; its ranks are filled in on saving.
-pub(super) fn manifest(config: &RunConfig, task: &Task, model_type: &str, steps: u64) -> Manifest {
+pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
+    let (config, task) = (&plan.config, &plan.task);
     Manifest {
         format: saved::FORMAT,
         model: config.model.clone(),
-        model_type: model_type.to_owned(),
+        model_type: plan.model_type.to_owned(),
         method: config.adapter.method,
         classes: task.classes,
         prefix: config.prompt.prefix.clone(),

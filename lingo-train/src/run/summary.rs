@@ -6,8 +6,8 @@ use super::Run;
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.task)?;
-        writeln!(f, "method      {}", self.config.adapter.method.name())?;
+        writeln!(f, "{}", self.plan.task)?;
+        writeln!(f, "method      {}", self.plan.config.adapter.method.name())?;
         for found in &self.matches {
             let count = found.indices.len();
             write!(f, "            {:<10} {count:>4} matrices", found.pattern)?;
@@ -16,19 +16,20 @@ impl fmt::Display for Run {
                 None => writeln!(f, " that no pattern before it has")?,
             }
         }
-        let share = 100.0 * self.trainable_parameters as f64 / self.total_parameters as f64;
+        let share =
+            100.0 * self.plan.trainable_parameters as f64 / self.plan.total_parameters as f64;
         writeln!(
             f,
             "parameters  {} trainable of {} loaded ({share:.2} %)",
-            self.trainable_parameters, self.total_parameters
+            self.plan.trainable_parameters, self.plan.total_parameters
         )?;
-        let length = &self.length;
+        let length = &self.plan.length;
         write!(
             f,
             "steps       {} of {} batches of {}, {} batches an epoch, {} evaluations",
             length.total_steps,
             length.accumulation,
-            self.config.train.batch_size,
+            self.plan.config.train.batch_size,
             length.batches_an_epoch,
             length.evaluations.len()
         )?;
@@ -55,7 +56,7 @@ impl fmt::Display for Run {
                 f,
                 "\nnote        no multiple of adapter.interval = {} comes before that step: only the last \
                  allocation prunes",
-                self.config.adapter.interval
+                self.plan.config.adapter.interval
             ),
             1 => write!(f, ", one allocation before"),
             count => write!(f, ", {count} allocations before"),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use burn::train::logger::InMemoryMetricLogger;
 use burn::train::renderer::MetricsRenderer;
 use burn::train::{Interrupter, Learner, LearningResult, SupervisedTraining};
-use lingo_core::rank::BudgetSchedule;
+use lingo_core::models::Classifier;
+use lingo_core::rank::{BudgetSchedule, RankController};
 
 use super::chosen::{adapter_parameters, manifest, model_checkpoint, restore, save};
-use super::length::Length;
+use super::plan::Plan;
 use super::{Run, RunError};
 use crate::checkpoint::{AtomicCheckpointer, Health, KeepBestAndLast};
-use crate::config::{Method, RunConfig};
+use crate::config::Method;
 use crate::data::EvalLoader;
 use crate::evaluate;
 use crate::record::{
@@ -24,7 +25,6 @@ use crate::result::{RunResult, peak_memory_mib};
 use crate::saved::Manifest;
 use crate::schedule::WarmupLinear;
 use crate::step::{Clock, Trainee};
-use crate::task::Task;
 use crate::workers::{Compute, Workers};
 
 /// How Burn's dashboard panics where its user asks for the run to be killed.
@@ -50,8 +50,8 @@ impl Run {
     /// # Errors
     /// If training fails or is stopped, or something cannot be written; what was written before is kept.
     pub fn train(self, surroundings: Surroundings) -> Result<RunResult, RunError> {
-        let training = Training::open(&self, &surroundings)?;
-        let outcome = training.learn(self, surroundings)?;
+        let training = Training::open(self.plan, &self.classifier, &self.ranks, &surroundings)?;
+        let outcome = training.learn(self.classifier, self.ranks, surroundings)?;
         let chosen = training.save(outcome)?;
         training.score(chosen)
     }
@@ -59,13 +59,8 @@ impl Run {
 
 /// A run under way: what outlives the model that is given to the learner.
 struct Training {
-    config: RunConfig,
-    task: Task,
-    model_type: &'static str,
-    length: Length,
+    plan: Plan,
     schedule: Option<BudgetSchedule>,
-    total_parameters: usize,
-    trainable_parameters: usize,
     dir: PathBuf,
     device_name: String,
     ledger: SharedLedger,
@@ -82,17 +77,22 @@ struct Chosen {
 
 impl Training {
     /// Writes the resolved configuration and opens the files that grow.
-    fn open(run: &Run, surroundings: &Surroundings) -> Result<Self, RunError> {
+    fn open(
+        plan: Plan,
+        classifier: &Classifier,
+        ranks: &Option<RankController>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, RunError> {
         let dir = surroundings.dir.clone();
-        let config = run.config.to_toml()?;
+        let config = plan.config.to_toml()?;
         write_atomically(&dir.join("config.toml"), config.as_bytes())?;
         let checkpoints = dir.join("checkpoint");
         std::fs::create_dir_all(&checkpoints).map_err(|source| RecordError {
             path: checkpoints,
             source,
         })?;
-        let schedule = run.ranks.as_ref().map(|ranks| ranks.config().schedule);
-        let adapters = run.classifier.adapters().into_iter();
+        let schedule = ranks.as_ref().map(|ranks| ranks.config().schedule);
+        let adapters = classifier.adapters().into_iter();
         let matrices: Vec<String> = match schedule {
             Some(_) => adapters.map(|(path, _)| path).collect(),
             None => Vec::new(),
@@ -100,22 +100,17 @@ impl Training {
         let ledger = Ledger::new(
             RecordFiles::create(&dir, &matrices)?,
             surroundings.interrupter.clone(),
-            run.config.train.select_by,
+            plan.config.train.select_by,
             schedule.map_or(0, |schedule| schedule.final_step()),
             schedule.map(|schedule| schedule.initial()),
         );
         Ok(Self {
-            config: run.config.clone(),
-            task: run.task.clone(),
-            model_type: run.model_type,
-            length: run.length.clone(),
+            workers: plan.workers(surroundings.compute)?,
+            plan,
             schedule,
-            total_parameters: run.total_parameters,
-            trainable_parameters: run.trainable_parameters,
             dir,
             device_name: surroundings.device_name.clone(),
             ledger,
-            workers: run.workers(surroundings.compute)?,
             clock: Clock::default(),
         })
     }
@@ -136,21 +131,23 @@ impl Training {
     /// What must be known to use an adapter of this moment.
     fn manifest(&self) -> Manifest {
         let steps = lock(&self.ledger).steps;
-        manifest(&self.config, &self.task, self.model_type, steps)
+        manifest(&self.plan, steps)
     }
 
     /// Trains: one of Burn's epochs is one round of steps with an evaluation.
     fn learn(
         &self,
-        run: Run,
+        classifier: Classifier,
+        ranks: Option<RankController>,
         surroundings: Surroundings,
     ) -> Result<LearningResult<Trainee>, RunError> {
-        let (train, task) = (&self.config.train, &self.task);
+        let plan = &self.plan;
+        let (train, task, length) = (&plan.config.train, &plan.task, &plan.length);
         let dev = EvalLoader::new(task.dev.clone(), train.eval_batch_size, task.text.pad);
         let health = Health::default();
         let checkpoints = self.checkpoints();
         let mut training =
-            SupervisedTraining::new(&self.dir, Arc::new(run.batches()), Arc::new(dev))
+            SupervisedTraining::new(&self.dir, Arc::new(plan.batches()), Arc::new(dev))
                 .with_application_logger(None)
                 .with_metric_logger(InMemoryMetricLogger::new())
                 .metric_train_numeric(TrainLog::new(self.ledger.clone(), self.schedule))
@@ -169,18 +166,18 @@ impl Training {
                 .with_checkpointing_strategy(KeepBestAndLast::new(self.ledger.clone()))
                 .with_interrupter(surroundings.interrupter)
                 .renderer(surroundings.renderer)
-                .num_epochs(self.length.evaluations.len());
-        if self.length.accumulation > 1 {
-            training = training.grads_accumulation(self.length.accumulation);
+                .num_epochs(length.evaluations.len());
+        if length.accumulation > 1 {
+            training = training.grads_accumulation(length.accumulation);
         }
-        let steps = self.length.total_steps;
-        let rate = WarmupLinear::new(train.learning_rate, train.warmup_ratio, steps);
-        let (optimizer, step) = (run.optimizer(), run.step_config(surroundings.compute));
+        let (peak, warmup) = (train.learning_rate, train.warmup_ratio);
+        let rate = WarmupLinear::new(peak, warmup, length.total_steps);
+        let step = plan.step(surroundings.compute);
         let (workers, clock) = (self.workers.clone(), self.clock.clone());
-        let trainee = Trainee::new(run.classifier, run.ranks, step, workers, clock);
+        let trainee = Trainee::new(classifier, ranks, step, workers, clock);
         // Takes the best checkpoint where the trainer is lost. Under full fine-tuning it would be a second model.
-        let spare = (self.config.adapter.method != Method::Full).then(|| trainee.clone());
-        let learner = Learner::new(trainee, optimizer, rate);
+        let spare = (plan.config.adapter.method != Method::Full).then(|| trainee.clone());
+        let learner = Learner::new(trainee, plan.optimizer(), rate);
         // A device that runs out of memory panics in the backend.
         catch_unwind(AssertUnwindSafe(|| training.launch(learner))).map_err(|panic| {
             if let (Some(spare), Some(best)) = (spare, self.best()) {
@@ -210,7 +207,7 @@ impl Training {
         let best = self.best();
         let best =
             best.map(|best| restore(&self.checkpoints(), trainee, &self.dir, &manifest, best));
-        let (steps, total_steps) = (manifest.steps, self.length.total_steps);
+        let (steps, total_steps) = (manifest.steps, self.plan.length.total_steps);
         if let Some(failure) = lock(&self.ledger).failure.take() {
             return Err(failure.into());
         }
@@ -234,7 +231,7 @@ impl Training {
                 return Err(RunError::RanksDidNotMove {
                     expected,
                     found,
-                    method: self.config.adapter.method.name(),
+                    method: self.plan.config.adapter.method.name(),
                 });
             }
         }
@@ -247,7 +244,7 @@ impl Training {
 
     /// Scores test, once, and writes the result.
     fn score(self, chosen: Chosen) -> Result<RunResult, RunError> {
-        let (train, task) = (&self.config.train, &self.task);
+        let (train, task) = (&self.plan.config.train, &self.plan.task);
         let (classifier, manifest) = (&chosen.trainee.trained.classifier, chosen.manifest);
         let test = EvalLoader::new(task.test.clone(), train.eval_batch_size, task.text.pad);
         let logits = evaluate::logits(classifier, &test, &self.workers, &|| {})?;
@@ -258,10 +255,10 @@ impl Training {
             dev: chosen.evaluation.scores,
             chosen_step: chosen.evaluation.step,
             selected_by: train.select_by,
-            method: self.config.adapter.method,
-            trainable_parameters: self.trainable_parameters,
+            method: self.plan.config.adapter.method,
+            trainable_parameters: self.plan.trainable_parameters,
             adapter_parameters_final: adapter_parameters(classifier, &manifest),
-            total_parameters: self.total_parameters,
+            total_parameters: self.plan.total_parameters,
             steps: ledger.steps,
             steps_skipped: ledger.skipped,
             tokens: ledger.tokens,
@@ -272,7 +269,7 @@ impl Training {
             ranks_returned: self.schedule.map(|_| ledger.returned),
             device: self.device_name,
             workers: self.workers.count(),
-            seed: self.config.seed,
+            seed: self.plan.config.seed,
             version: manifest.version,
         };
         write_atomically(&self.dir.join("result.json"), &result.to_json())?;

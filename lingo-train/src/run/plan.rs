@@ -1,0 +1,62 @@
+//! What is known of a run before its first step, apart from the model.
+
+use burn::optim::{AdamWConfig, ModuleOptimizer};
+
+use super::RunError;
+use super::length::Length;
+use crate::config::{Method, RunConfig};
+use crate::data::Rounds;
+use crate::step::StepConfig;
+use crate::task::Task;
+use crate::workers::{Compute, Workers};
+
+/// Adam's ε in the paper; Burn's own default is larger.
+const EPSILON: f32 = 1e-8;
+
+/// Settings, data and length of a run, and what follows from them.
+pub(super) struct Plan {
+    pub(super) config: RunConfig,
+    pub(super) task: Task,
+    pub(super) model_type: &'static str,
+    pub(super) length: Length,
+    pub(super) total_parameters: usize,
+    pub(super) trainable_parameters: usize,
+}
+
+impl Plan {
+    pub(super) fn batches(&self) -> Rounds {
+        Rounds::new(
+            self.task.train.clone(),
+            self.config.train.batch_size,
+            self.task.text.pad,
+            self.config.seed,
+            self.length.round_ends(),
+        )
+    }
+
+    pub(super) fn optimizer(&self) -> ModuleOptimizer {
+        AdamWConfig::new()
+            .with_epsilon(EPSILON)
+            .with_weight_decay(self.config.train.weight_decay as f32)
+            .init()
+    }
+
+    pub(super) fn step(&self, compute: Compute) -> StepConfig {
+        StepConfig {
+            seed: self.config.seed,
+            masks: compute.masks(),
+            orthogonality: self.config.adapter.orthogonality,
+            accumulation: self.length.accumulation,
+            max_grad_norm: self.config.train.max_grad_norm,
+        }
+    }
+
+    pub(super) fn workers(&self, compute: Compute) -> Result<Workers, RunError> {
+        let parts = match self.config.adapter.method {
+            // Each part has gradients of its own, here as large as the model.
+            Method::Full => 1,
+            _ => self.config.train.batch_size,
+        };
+        Ok(Workers::new(compute, parts)?)
+    }
+}
