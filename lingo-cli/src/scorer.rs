@@ -32,7 +32,16 @@ impl Scorer {
     pub fn load(args: &ModelArgs) -> Result<Self> {
         let selected = select(&args.device)?;
         match adapter_dir(&args.model)? {
-            Some(dir) => Self::from_run(&dir, args, &selected),
+            Some(dir) => {
+                let run = args.model.as_path();
+                if dir != run && !run.join("result.json").is_file() {
+                    note!(
+                        "note: the run in {} did not end; this is the best adapter that it came to",
+                        run.display()
+                    );
+                }
+                Self::from_run(&dir, args, &selected)
+            }
             None => Self::from_checkpoint(args, &selected),
         }
     }
@@ -144,12 +153,6 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
     }
     let best = path.join("best");
     if best.join(MANIFEST_FILE).is_file() {
-        if !path.join("result.json").is_file() {
-            note!(
-                "note: the run in {} did not end; this is the best adapter that it came to",
-                path.display()
-            );
-        }
         return Ok(Some(best));
     }
     let last = path.join("last");

@@ -172,15 +172,19 @@ fn every_method_trains_and_its_saved_adapter_gives_the_same_test_metrics() {
         assert_eq!(place.path("run/ranks.csv").is_file(), ranked, "{method}");
         let result = place.json("run/result.json");
         assert_eq!(result["method"], method);
-        let output = place.lingo(&["eval", "run", "--data", "data", "--json"]);
-        succeeded(&output);
-        let scores: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-        for (name, value) in result["test"].as_object().unwrap() {
-            let (trained, evaluated) = (value.as_f64().unwrap(), scores[name].as_f64().unwrap());
-            assert!(
-                (trained - evaluated).abs() < 1e-6,
-                "{method}, {name}: {trained} in training, {evaluated} of the saved adapter"
-            );
+        for split in ["dev", "test"] {
+            let output =
+                place.lingo(&["eval", "run", "--data", "data", "--split", split, "--json"]);
+            succeeded(&output);
+            let scores: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+            for (name, value) in result[split].as_object().unwrap() {
+                let (trained, evaluated) =
+                    (value.as_f64().unwrap(), scores[name].as_f64().unwrap());
+                assert!(
+                    (trained - evaluated).abs() < 1e-6,
+                    "{method}, {split}, {name}: {trained} in training, {evaluated} of the saved adapter"
+                );
+            }
         }
         match method {
             "adalora" => {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::place::{Place, failed, refused, stderr, succeeded};
+use crate::place::{Place, failed, refused, stderr, stdout, succeeded};
 
 /// A run that would take long, some steps after its start.
 fn started(place: &Place) -> Child {
@@ -80,11 +80,9 @@ fn ctrl_c_leaves_a_whole_adapter_and_says_where() {
     }
 }
 
-/// On a terminal the dashboard is shown, and the key is to do what the signal does.
+/// A long run on a terminal, with the dashboard, and some keys pressed once it has taken some steps.
 #[cfg(target_os = "linux")]
-#[test]
-fn ctrl_c_on_a_terminal_stops_the_run_too() {
-    let place = Place::new();
+fn pressed(place: &Place, keys: &[&[u8]]) -> Output {
     place.run_file("lora");
     let train = "train run.toml --out run --set train.epochs=2000";
     let mut command = Command::new("script");
@@ -93,14 +91,39 @@ fn ctrl_c_on_a_terminal_stops_the_run_too() {
     command.current_dir(place.path("")).env("TERM", "xterm");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    wait_for_steps(&place);
+    wait_for_steps(place);
     let mut keyboard = child.stdin.take().unwrap();
-    keyboard.write_all(b"\x03").unwrap();
-    let output = child.wait_with_output().unwrap();
+    for key in keys {
+        keyboard.write_all(key).unwrap();
+        // The dashboard reads one key between two of its pictures.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// On a terminal the dashboard is shown, and the key is to do what the signal does.
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_on_a_terminal_stops_the_run_too() {
+    let place = Place::new();
+    let output = pressed(&place, &[b"\x03"]);
     assert_eq!(output.status.code(), Some(130));
-    let shown = String::from_utf8_lossy(&output.stdout);
+    let shown = stdout(&output);
     assert!(shown.contains("stopped after"), "{shown}");
     assert!(!place.tensors("run/last/adapter.safetensors").is_empty());
+}
+
+/// Burn's dashboard panics where its user asks for the run to be killed.
+#[cfg(target_os = "linux")]
+#[test]
+fn killed_in_the_dashboard_a_run_keeps_its_best_adapter() {
+    let place = Place::new();
+    let output = pressed(&place, &[b"q", b"k"]);
+    assert_eq!(output.status.code(), Some(130));
+    let shown = stdout(&output);
+    assert!(shown.contains("killed"), "{shown}");
+    assert!(!place.tensors("run/best/adapter.safetensors").is_empty());
+    succeeded(&place.lingo(&["eval", "run/best", "--data", "data"]));
 }
 
 #[test]

@@ -107,7 +107,7 @@ pub enum DataError {
         /// What a label may be.
         expected: String,
     },
-    /// Every label of every split is 0.
+    /// The training split has one label.
     #[error(
         "every label in {} is {label}; a classifier needs examples of at least two classes, numbered from 0",
         path.display()
