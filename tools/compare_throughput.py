@@ -36,8 +36,19 @@ import tempfile
 import time
 from pathlib import Path
 
-PROMPT_PREFIX = "Domain: DNA Promoter\\nSequence: "
-PROMPT_SUFFIX = "\\nAnnotation:"
+import torch
+from peft import AdaLoraConfig, get_peft_model
+from sequence_classification import (
+    PROMPT_PREFIX,
+    PROMPT_SUFFIX,
+    adapter_settings,
+    load_classifier,
+    pad_right,
+    read_records,
+    tokenise,
+    unescape,
+)
+from transformers import AutoModelForCausalLM, AutoTokenizer, OPTConfig, OPTForSequenceClassification
 
 
 def arguments():
@@ -65,9 +76,6 @@ def arguments():
 
 def prepare(args, folder):
     """Saves the f32 checkpoint that is measured."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, OPTConfig, OPTForSequenceClassification
-
     torch.manual_seed(args.seed)
     if args.gguf is not None:
         where = {"pretrained_model_name_or_path": str(args.gguf.parent), "gguf_file": args.gguf.name}
@@ -88,13 +96,7 @@ def in_a_child(folder):
     subprocess.run([sys.executable, __file__, *sys.argv[1:], "--prepare-only", "--converted", str(folder)], check=True)
 
 
-def unescape(text):
-    return text.replace("\\n", "\n").replace("\\t", "\t")
-
-
 def synthetic_batches(shape, vocabulary, count, seed):
-    import torch
-
     rows, tokens = (int(part) for part in shape.lower().split("x"))
     generator = torch.Generator().manual_seed(seed)
     for _ in range(count):
@@ -106,54 +108,30 @@ def synthetic_batches(shape, vocabulary, count, seed):
         }
 
 
-def csv_batches(args, folder, config, pad, count):
-    import torch
-    from transformers import AutoTokenizer
-
+def csv_batches(args, folder, config, count):
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    bos = [config.bos_token_id] if config.model_type == "opt" else []
-    with args.data.open(newline="") as file:
-        records = [(row["sequence"].upper(), int(row["label"])) for row in csv.DictReader(file)]
+    records = read_records(args.data)
     random.Random(args.seed).shuffle(records)
-    prefix, suffix = unescape(args.prefix), unescape(args.suffix)
     for start in range(count):
         chosen = [records[(start * args.batch_size + i) % len(records)] for i in range(args.batch_size)]
-        texts = [prefix + sequence + suffix for sequence, _ in chosen]
-        rows = [bos + ids for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
-        longest = max(map(len, rows))
-        yield {
-            "input_ids": torch.tensor([row + [pad] * (longest - len(row)) for row in rows]),
-            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
-            "labels": torch.tensor([label for _, label in chosen]),
-        }
+        rows = tokenise([sequence for sequence, _ in chosen], tokenizer, config, args.prefix, args.suffix)
+        yield pad_right(rows, config.pad_token_id) | {"labels": torch.tensor([label for _, label in chosen])}
 
 
 def measure(args, folder):
-    import torch
-    from peft import AdaLoraConfig, TaskType, get_peft_model
-    from transformers import AutoModelForSequenceClassification
-
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     steps = args.warmup + args.steps
-    model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=2, dtype=torch.float32, attn_implementation="sdpa"
-    )
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = model.config.eos_token_id
+    model = load_classifier(folder, 2)
     if args.synthetic:
         batches = list(synthetic_batches(args.synthetic, model.config.vocab_size, steps, args.seed))
     else:
-        batches = list(csv_batches(args, folder, model.config, model.config.pad_token_id, steps))
+        batches = list(csv_batches(args, folder, model.config, steps))
 
-    blocks = ["fc1", "fc2"] if model.config.model_type == "opt" else ["gate_proj", "up_proj", "down_proj"]
     config = AdaLoraConfig(
-        task_type=TaskType.SEQ_CLS,
-        target_modules=["q_proj", "k_proj", "v_proj", *blocks],
+        **adapter_settings(model.config),
         init_r=12,
         target_r=6,
-        lora_alpha=32,
-        lora_dropout=0.05,
         orth_reg_weight=0.5,
         tinit=0,
         tfinal=0,
@@ -256,7 +234,6 @@ def main():
     if args.prepare_only:
         prepare(args, args.converted)
         return
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     with tempfile.TemporaryDirectory() as scratch:
         if args.model is not None:

