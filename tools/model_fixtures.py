@@ -120,10 +120,11 @@ def fixtures():
 
 
 def is_norm_gain(name):
-    return name.endswith("norm.weight") or name.endswith("layernorm.weight")
+    module, _, parameter = name.rpartition(".")
+    return parameter == "weight" and "norm" in module.rpartition(".")[2].lower()
 
 
-def randomise(model, generator, representable):
+def randomise(model, generator, representable=torch.float32):
     """Draws every parameter anew."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -132,21 +133,23 @@ def randomise(model, generator, representable):
                 value = 1.0 + 0.3 * noise
             elif name.endswith(".bias"):
                 value = 0.3 * noise
-            elif "embed_" in name:
+            elif "embed" in name:
                 value = noise
-            elif "q_proj" in name or "k_proj" in name:
+            elif any(part in name for part in ("q_proj", "k_proj", ".query.", ".key.")):
                 value = 1.4 * noise / parameter.shape[1] ** 0.5  # attention far from uniform
             else:
                 value = noise / parameter.shape[1] ** 0.5
             parameter.copy_(value.to(representable).to(torch.float32))
 
 
-def draw_batch(config, lengths, generator):
+def draw_batch(padding, lengths, generator):
+    """Ids, none of them 0, 1, 2 or `padding` before a row's end, then the mask and the labels."""
     ids = torch.randint(3, VOCABULARY, (len(lengths), TOKENS), generator=generator)
     mask = torch.arange(TOKENS)[None, :] < torch.tensor(lengths)[:, None]
-    ids[ids == config.pad_token_id] = 3
-    ids = torch.where(mask, ids, torch.full_like(ids, config.pad_token_id))
-    return ids, mask.long()
+    ids[ids == padding] = padding + 1
+    ids = torch.where(mask, ids, torch.full_like(ids, padding))
+    labels = torch.randint(0, CLASSES, (len(lengths),), generator=generator)
+    return ids, mask.long(), labels
 
 
 @torch.no_grad()
@@ -186,24 +189,22 @@ def forget_query_scale(model):
 
 
 class Patched:
-    """Replaces one function of transformers' LLaMA for the length of a `with`."""
+    """Replaces one function of a module for the length of a `with`."""
 
-    def __init__(self, name, function):
-        self.name, self.function = name, function
+    def __init__(self, module, name, function):
+        self.module, self.name, self.function = module, name, function
 
     def __enter__(self):
-        self.original = getattr(modeling_llama, self.name)
-        setattr(modeling_llama, self.name, self.function)
+        self.original = getattr(self.module, self.name)
+        setattr(self.module, self.name, self.function)
 
     def __exit__(self, *_):
-        setattr(modeling_llama, self.name, self.original)
+        setattr(self.module, self.name, self.original)
 
 
-def llama_mistakes(model, ids, mask):
-    """Mistakes of rotary positions and grouped queries, which no change of a weight imitates."""
-    rotate = modeling_llama.apply_rotary_pos_emb
-    repeat = modeling_llama.repeat_kv
-    attend = modeling_llama.eager_attention_forward
+def rotary_mistakes(modeling, model, ids, mask):
+    """Mistakes of rotary positions, `modeling` being the module of transformers that turns q and k."""
+    rotate = modeling.apply_rotary_pos_emb
 
     def query_one_further(q, k, cos, sin, *_, **__):
         # A shift of q and k together changes nothing: rotary positions are relative.
@@ -220,6 +221,21 @@ def llama_mistakes(model, ids, mask):
 
         return turn(q), turn(k)
 
+    for label, function in [
+        ("positions of q shifted by one against k", query_one_further),
+        ("rotary pairs interleaved, not halves", interleaved),
+        ("no rotary positions", lambda q, k, *_, **__: (q, k)),
+    ]:
+        with Patched(modeling, "apply_rotary_pos_emb", function):
+            yield label, logits_of(model, ids, mask)
+
+
+def llama_mistakes(model, ids, mask):
+    """Mistakes of rotary positions and grouped queries, which no change of a weight imitates."""
+    yield from rotary_mistakes(modeling_llama, model, ids, mask)
+    repeat = modeling_llama.repeat_kv
+    attend = modeling_llama.eager_attention_forward
+
     def tiled_heads(x, groups):
         return x.repeat(1, groups, 1, 1)
 
@@ -232,13 +248,10 @@ def llama_mistakes(model, ids, mask):
         return result
 
     for label, name, function in [
-        ("positions of q shifted by one against k", "apply_rotary_pos_emb", query_one_further),
-        ("rotary pairs interleaved, not halves", "apply_rotary_pos_emb", interleaved),
-        ("no rotary positions", "apply_rotary_pos_emb", lambda q, k, *_, **__: (q, k)),
         ("key and value heads tiled, not repeated", "repeat_kv", tiled_heads),
         ("q and k exchanged", "eager_attention_forward", exchanged),
     ]:
-        with Patched(name, function):
+        with Patched(modeling_llama, name, function):
             yield label, logits_of(model, ids, mask)
 
     config = copy.deepcopy(model.config)
@@ -260,18 +273,25 @@ def opt_mistakes(model, ids, mask):
         yield label, logits_of(changed(model, change), ids, mask)
 
 
-def mistakes(model, ids, mask):
-    """Pairs of a mistake's name and the logits that it gives."""
-    yield "the other activation", logits_of(changed(model, other_activation), ids, mask)
+def dropped(model, ids, mask):
+    """Each bias set to zero, each norm's gain to one."""
     for name, parameter in model.named_parameters():
-        if name.endswith("k_proj.bias"):
+        if name.endswith(("k_proj.bias", ".key.bias")):
             continue  # adds the same to a query's scores of all keys: the softmax cancels it
+        if "contact_head" in name:
+            continue  # of ESM's, which no classifier reads
         if name.endswith(".bias") or is_norm_gain(name):
             value = 1.0 if is_norm_gain(name) else 0.0
             kept = parameter.data
             parameter.data = torch.full_like(kept, value)
             yield f"{name} = {value:g}", logits_of(model, ids, mask)
             parameter.data = kept
+
+
+def mistakes(model, ids, mask):
+    """Pairs of a mistake's name and the logits that it gives."""
+    yield "the other activation", logits_of(changed(model, other_activation), ids, mask)
+    yield from dropped(model, ids, mask)
     yield from (opt_mistakes if model.config.model_type == "opt" else llama_mistakes)(model, ids, mask)
 
     with torch.no_grad():
@@ -287,7 +307,7 @@ def mistakes(model, ids, mask):
     yield "pooled at the last column", padded
 
 
-def check(name, model, ids, mask, logits, hidden):
+def check(name, model, ids, mask, logits, hidden, mistakes):
     spread = logits.std().item()
     assert 0.3 < spread < 3.0, f"{name}: the logits' spread is {spread}"
     print(f"{name}: logits std {spread:.3f}, range {logits.min():.3f} to {logits.max():.3f}")
@@ -308,7 +328,11 @@ def check(name, model, ids, mask, logits, hidden):
     assert torch.equal(logits_of(model, ids, mask), logits), "a mistake was not undone"
 
 
-def write_config(config, folder, architecture, dtype, old_keys=False):
+def write_json(values, file):
+    file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def write_config(config, folder, architecture, dtype, old_keys=False, without=()):
     values = config.to_dict()
     values["architectures"] = [architecture]
     values["dtype"] = dtype
@@ -318,8 +342,9 @@ def write_config(config, folder, architecture, dtype, old_keys=False):
         if rope is not None:
             values["rope_theta"] = rope["rope_theta"]
             values["rope_scaling"] = None
-    values.pop("_name_or_path", None)
-    (folder / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    for key in ("_name_or_path", *without):
+        values.pop(key, None)
+    write_json(values, folder / "config.json")
 
 
 def fresh(folder):
@@ -336,12 +361,30 @@ def reload(folder, dtype=torch.float32):
     return model.eval()
 
 
+def record(name, model, ids, mask, labels, mistakes):
+    """Writes expected.safetensors of a model read back from its folder; returns the logits."""
+    with torch.no_grad():
+        out = model(input_ids=ids, attention_mask=mask, labels=labels, output_hidden_states=True)
+    check(name, model, ids, mask, out.logits, out.hidden_states, mistakes)
+    expected = {
+        "input_ids": ids.to(torch.int32),
+        "lengths": mask.sum(1).to(torch.int32),
+        "labels": labels.to(torch.int32),
+        "logits": out.logits,
+        "loss": out.loss,
+    }
+    for index, states in enumerate(out.hidden_states):
+        expected[f"hidden.{index}"] = states
+    file = FIXTURES / name / "expected.safetensors"
+    save_file({key: value.contiguous() for key, value in expected.items()}, file)
+    return out.logits
+
+
 def make(name, kind, config, seed, lengths, representable):
     generator = torch.Generator().manual_seed(seed)
     model = kind._from_config(config, attn_implementation="eager").eval()
     randomise(model, generator, representable)
-    ids, mask = draw_batch(config, lengths, generator)
-    labels = torch.randint(0, CLASSES, (len(lengths),), generator=generator)
+    ids, mask, labels = draw_batch(config.pad_token_id, lengths, generator)
 
     folder = fresh(FIXTURES / name)
     model.save_pretrained(folder)
@@ -353,20 +396,7 @@ def make(name, kind, config, seed, lengths, representable):
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
     model = reload(folder)
-    with torch.no_grad():
-        out = model(input_ids=ids, attention_mask=mask, labels=labels, output_hidden_states=True)
-    check(name, model, ids, mask, out.logits, out.hidden_states)
-    expected = {
-        "input_ids": ids.to(torch.int32),
-        "lengths": torch.tensor(lengths, dtype=torch.int32),
-        "labels": labels.to(torch.int32),
-        "logits": out.logits,
-        "loss": out.loss,
-    }
-    for index, states in enumerate(out.hidden_states):
-        expected[f"hidden.{index}"] = states
-    save_file({key: value.contiguous() for key, value in expected.items()}, folder / "expected.safetensors")
-    return model, ids, mask, out.logits
+    return model, ids, mask, record(name, model, ids, mask, labels, mistakes)
 
 
 def make_opt_bin(model, ids, mask, logits):
@@ -394,9 +424,20 @@ def make_llama_sharded(model, ids, mask, logits):
         "metadata": {"total_size": sum(value.numel() * value.element_size() for value in tensors.values())},
         "weight_map": {key: file for file, names in shards.items() for key in names},
     }
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+    write_json(index, folder / "model.safetensors.index.json")
     write_config(model.config, folder, "LlamaForSequenceClassification", "bfloat16", old_keys=True)
     assert torch.equal(logits_of(reload(folder), ids, mask), logits), "llama_sharded is not the same model"
+
+
+def print_sizes(folders, largest_total):
+    total = 0
+    for folder in folders:
+        for file in sorted((FIXTURES / folder).rglob("*")):
+            if file.is_file():
+                total += file.stat().st_size
+                print(f"{file.stat().st_size:8d} {file.relative_to(FIXTURES)}")
+    print(f"{total:8d} in total")
+    assert total < largest_total
 
 
 def main():
@@ -409,14 +450,7 @@ def main():
             make_opt_bin(*made)
         if name == "llama_untied":
             make_llama_sharded(*made)
-    total = 0
-    for folder in folders + ["layouts"]:
-        for file in sorted((FIXTURES / folder).rglob("*")):
-            if file.is_file():
-                total += file.stat().st_size
-                print(f"{file.stat().st_size:8d} {file.relative_to(FIXTURES)}")
-    print(f"{total:8d} in total")
-    assert total < LARGEST_TOTAL_BYTES
+    print_sizes(folders + ["layouts"], LARGEST_TOTAL_BYTES)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,12 @@ impl Scorer {
             checkpoint.config(),
         )?;
         let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
-        let classifier = Classifier::with_new_head(backbone, manifest.classes, manifest.seed);
+        let classifier = Classifier::with_new_head(
+            backbone,
+            checkpoint.config().head(),
+            manifest.classes,
+            manifest.seed,
+        );
         Ok(Self {
             classifier: saved.apply(classifier)?,
             text,
@@ -91,9 +96,10 @@ impl Scorer {
         let mut checkpoint = Checkpoint::open(&args.model)?;
         let Some(classes) = checkpoint.classes() else {
             bail!(
-                "{} is a pretrained model without a classification head (no tensor `score.weight`); fine-tune it with \
-                 `lingo train`, and give the run folder",
-                args.model.display()
+                "{} is a pretrained model without a classification head (no tensor `{}`); fine-tune it with `lingo \
+                 train`, and give the run folder",
+                args.model.display(),
+                checkpoint.head_tensor()
             );
         };
         if classes < 2 {
@@ -111,8 +117,9 @@ impl Scorer {
         let prompt = args.prompt.prompt().unwrap_or_default();
         let text = TextEncoder::new(text(&checkpoint)?, prompt, 0, true, checkpoint.config())?;
         let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
+        let layout = checkpoint.config().head();
         let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
-        let classifier = Classifier::with_own_head(backbone, classes, &mut loader)?;
+        let classifier = Classifier::with_own_head(backbone, layout, classes, &mut loader)?;
         Ok(Self {
             classifier,
             text,
@@ -177,12 +184,13 @@ pub fn text(checkpoint: &Checkpoint) -> Result<Text> {
     let weights_import::TextTokenizer {
         tokenizer,
         bos,
+        eos,
         pad,
-        ..
     } = checkpoint.tokenizer()?;
     Ok(Text {
         tokenizer,
         bos,
+        eos,
         pad,
     })
 }

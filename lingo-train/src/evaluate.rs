@@ -47,7 +47,7 @@ pub fn logits(
         }
         let results = workers.run(parts, |(classifier, batch)| {
             let batch = batch.map_err(|error| EvaluateError::Loader(error.to_string()))?;
-            let tokens = batch.to_tokens(&classifier.score.weight.device());
+            let tokens = batch.to_tokens(&classifier.device());
             let output = classifier.forward(&tokens, &Noise::off()); // [B, C]
             let data = output
                 .try_into_data()

@@ -10,7 +10,7 @@ mod training;
 
 use burn::module::Module;
 use lingo_core::adapter::target::{Match, match_targets};
-use lingo_core::models::{Backbone, Classifier, Pretrained};
+use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::rank::RankController;
 
 use adapters::{low_rank, rank_control};
@@ -36,8 +36,8 @@ pub struct Run {
 }
 
 impl Run {
-    /// Puts adapters and a new head on `backbone`, which was loaded with the task's rows of the token table onto an
-    /// autodiff device.
+    /// Puts adapters and a new head on `backbone`, a network of shape `model` that was loaded with the task's rows of
+    /// the token table onto an autodiff device.
     ///
     /// # Errors
     /// If a target names nothing, the metric that selects is undefined on dev, or there is no step to train or
@@ -45,7 +45,7 @@ impl Run {
     pub fn prepare(
         config: RunConfig,
         task: Task,
-        model_type: &'static str,
+        model: &ModelConfig,
         backbone: Pretrained,
     ) -> Result<Self, RunError> {
         let length = Length::new(&config.train, task.train.len())?;
@@ -53,15 +53,15 @@ impl Run {
         if metric.needs_two_labels() && same_label(&task.dev) {
             return Err(RunError::UndefinedSelection { metric });
         }
-        let mut classifier = Classifier::with_new_head(backbone, task.classes, config.seed);
+        let mut classifier =
+            Classifier::with_new_head(backbone, model.head(), task.classes, config.seed);
         let total_parameters = classifier.num_params();
         let paths = classifier.projection_paths();
         let mut matches = Vec::new();
         if config.adapter.method == Method::Full {
             classifier = classifier.set_require_grad(true);
         } else {
-            let names = classifier.backbone.paper_names();
-            matches = match_targets(&paths, names, &config.adapter.targets)?;
+            matches = match_targets(&paths, model.paper_names(), &config.adapter.targets)?;
             let mut targets: Vec<usize> = matches.iter().flat_map(|m| m.indices.clone()).collect();
             targets.sort_unstable();
             classifier.attach(&targets, &low_rank(&config), config.seed);
@@ -69,13 +69,13 @@ impl Run {
         let ranks = rank_control(&config, &classifier, length.total_steps)?;
         let trainable_parameters = match config.adapter.method {
             Method::Full => total_parameters,
-            _ => classifier.adapter_parameters() + classifier.score.num_params(),
+            _ => classifier.adapter_parameters() + classifier.head_parameters(),
         };
         Ok(Self {
             plan: Plan {
                 config,
                 task,
-                model_type,
+                model_type: model.model_type(),
                 length,
                 total_parameters,
                 trainable_parameters,

@@ -144,7 +144,7 @@ struct Part {
 impl Part {
     /// This part's addend of the batch's mean loss `[1]`, and of the gradients.
     fn gradients(self, accumulation: f64) -> (Tensor<1>, GradientsParams) {
-        let device = self.classifier.score.weight.device();
+        let device = self.classifier.device();
         let tokens = self.batch.to_tokens(&device);
         let logits = self.classifier.forward(&tokens, &self.noise); // [B, C]
         let loss = cross_entropy(logits, &self.batch.labels) * self.share; // [1]
@@ -163,7 +163,7 @@ impl TrainStep for Trainee {
         let (size, tokens) = (batch.size(), batch.tokens());
         let last = (batch.number + 1).is_multiple_of(self.config.accumulation as u64);
         let classifier = &self.trained.classifier;
-        let device = classifier.score.weight.device();
+        let device = classifier.device();
         let mut rows = 0;
         let parts = batch
             .split(self.workers.count())
@@ -241,7 +241,7 @@ impl TrainStep for Trainee {
 
 impl Trainee {
     fn noise(&self, batch: u64, rows: Range<usize>) -> Noise {
-        let device = self.trained.classifier.score.weight.device();
+        let device = self.trained.classifier.device();
         Noise::new(self.config.masks, &device, self.config.seed, batch, rows)
     }
 }
@@ -255,7 +255,7 @@ impl InferenceStep for Trainee {
         let parts = batch.split(self.workers.count()).into_iter();
         let parts = parts.map(|part| (self.trained.classifier.clone(), part));
         let logits = self.workers.run(parts.collect(), |(classifier, part)| {
-            let tokens = part.to_tokens(&classifier.score.weight.device());
+            let tokens = part.to_tokens(&classifier.device());
             classifier.forward(&tokens, &Noise::off()) // [B / workers, C]
         });
         EvalOutput {

@@ -19,6 +19,8 @@ pub struct Text {
     pub tokenizer: Tokenizer,
     /// Put before each text.
     pub bos: Option<u32>,
+    /// Put behind each text.
+    pub eos: Option<u32>,
     /// Fills batches up; never read.
     pub pad: u32,
 }
@@ -80,10 +82,13 @@ impl TextEncoder {
             return Err(TaskError::TooLong { asked, limit });
         }
         let max_tokens = if max_tokens == 0 { limit } else { max_tokens };
-        let always: Vec<u32> = text.bos.into_iter().chain([text.pad]).collect();
+        let always: Vec<u32> = [text.bos, text.eos, Some(text.pad)]
+            .into_iter()
+            .flatten()
+            .collect();
         let vocabulary =
             restricted.then(|| Vocabulary::reachable(&text.tokenizer, &prompt, &always, rows));
-        let encoder = Encoder::new(text.tokenizer, text.bos, prompt, max_tokens);
+        let encoder = Encoder::new(text.tokenizer, [text.bos, text.eos], prompt, max_tokens);
         let (encoder, pad) = match &vocabulary {
             Some(vocabulary) => (
                 encoder.with_vocabulary(vocabulary.clone()),

@@ -117,7 +117,8 @@ pub fn classifier(folder: &Path, device: &Device) -> Classifier {
     let classes = checkpoint.classes().expect("the checkpoint has a head");
     let mut loader = Loader::new(&mut checkpoint, device, None);
     let backbone = Pretrained::load(&config, &mut loader).expect("the backbone loads");
-    let model = Classifier::with_own_head(backbone, classes, &mut loader).expect("the head loads");
+    let model = Classifier::with_own_head(backbone, config.head(), classes, &mut loader)
+        .expect("the head loads");
     checkpoint.check_complete().expect("no tensor is unknown");
     model
 }

@@ -1,11 +1,24 @@
-//! Logits and hidden states against transformers (tools/model_fixtures.py).
+//! Logits and hidden states against transformers and, where it has no such model, against torch (tools/model_fixtures.py,
+//! tools/encoder_fixtures.py).
 
 use burn::tensor::{Device, Tensor, TensorData};
-use lingo_core::models::Backbone;
 use lingo_core::nn::Noise;
 use lingo_tests::{Expected, classifier, distance, fixture};
 
 const TOLERANCE: f32 = 1e-4;
+
+const MODELS: [&str; 10] = [
+    "opt_pre_ln",
+    "opt_post_ln",
+    "llama_tied",
+    "llama_untied",
+    "bert",
+    "esm_learned",
+    "esm_rotary",
+    "esm_gated",
+    "dnabert2",
+    "dnabert2_pow2",
+];
 
 /// Compares a model with the values that transformers computed for `expected`.
 fn check(folder: &str, expected: &str) {
@@ -74,6 +87,36 @@ fn llama_with_a_language_head_of_its_own_equals_transformers() {
 }
 
 #[test]
+fn bert_equals_transformers() {
+    check("bert", "bert");
+}
+
+#[test]
+fn esm_with_learned_positions_and_token_dropout_equals_transformers() {
+    check("esm_learned", "esm_learned");
+}
+
+#[test]
+fn esm_with_rotary_positions_and_normalised_embeddings_equals_transformers() {
+    check("esm_rotary", "esm_rotary");
+}
+
+#[test]
+fn esm_with_a_gated_mlp_equals_its_equations() {
+    check("esm_gated", "esm_gated");
+}
+
+#[test]
+fn dnabert2_with_six_heads_equals_its_equations() {
+    check("dnabert2", "dnabert2");
+}
+
+#[test]
+fn dnabert2_with_a_power_of_two_of_heads_equals_its_equations() {
+    check("dnabert2_pow2", "dnabert2_pow2");
+}
+
+#[test]
 fn a_pickled_checkpoint_gives_the_same_logits() {
     check("layouts/opt_bin", "opt_pre_ln");
 }
@@ -86,7 +129,7 @@ fn a_sharded_checkpoint_gives_the_same_logits() {
 #[test]
 fn padding_changes_nothing() {
     let device = Device::flex();
-    for folder in ["opt_pre_ln", "opt_post_ln", "llama_tied", "llama_untied"] {
+    for folder in MODELS {
         let model = classifier(&fixture(folder), &device);
         let batch = Expected::read(&format!("{folder}/expected.safetensors")).batch("");
         let together = model.forward(&batch.to_tokens(&device), &Noise::off());

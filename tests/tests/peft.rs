@@ -5,7 +5,7 @@ use burn::optim::AdamWConfig;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::TrainStep;
 use lingo_core::adapter::LowRank;
-use lingo_core::models::{Backbone, Classifier};
+use lingo_core::models::Classifier;
 use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
 use lingo_core::rank::{BudgetSchedule, RankConfig, RankController, RankPolicy};

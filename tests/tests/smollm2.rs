@@ -1,7 +1,7 @@
 //! Real weights: SmolLM2-135M-Instruct from a GGUF file.
 
 use burn::tensor::Device;
-use lingo_core::models::{Backbone, Pretrained};
+use lingo_core::models::Pretrained;
 use lingo_core::nn::{Loader, Noise};
 use lingo_tests::{assets, one};
 use weights_import::Checkpoint;

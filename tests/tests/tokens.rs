@@ -25,7 +25,7 @@ fn check(text: &TextTokenizer, name: &str) {
     let cases = expected["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 24);
     for (prompt, key) in prompts {
-        let encoder = Encoder::new(text.tokenizer.clone(), text.bos, prompt, 0);
+        let encoder = Encoder::new(text.tokenizer.clone(), [text.bos, text.eos], prompt, 0);
         for case in cases {
             let sequence = case["sequence"].as_str().unwrap().to_owned();
             let record = Record {

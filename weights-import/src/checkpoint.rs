@@ -90,7 +90,10 @@ impl Checkpoint {
         {
             return Err(file.bad(
                 "id2label",
-                format!("{classes} names, one for each row of {}", hf::keys::HEAD),
+                format!(
+                    "{classes} names, one for each row of {}",
+                    checkpoint.head_tensor()
+                ),
             ));
         }
         Ok(checkpoint)
@@ -146,9 +149,14 @@ impl Checkpoint {
         &self.config
     }
 
+    /// Canonical name of a classification head's output matrix.
+    pub fn head_tensor(&self) -> String {
+        format!("{}.weight", self.config.head().output)
+    }
+
     /// Classes of the checkpoint's own classification head, when it has one.
     pub fn classes(&self) -> Option<usize> {
-        match self.stored(hf::keys::HEAD)?.shape.as_slice() {
+        match self.stored(&self.head_tensor())?.shape.as_slice() {
             &[classes, _] => Some(classes),
             _ => None,
         }

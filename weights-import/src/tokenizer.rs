@@ -21,44 +21,18 @@ const PROBE: &str = "A";
 
 /// A tokenizer with the tokens that go around a text.
 ///
-/// Encode without the tokenizer's own special tokens (`encode(text, false)`) and put [`bos`](Self::bos) in front.
+/// Encode without the tokenizer's own special tokens (`encode(text, false)`), put [`bos`](Self::bos) in front and
+/// [`eos`](Self::eos) behind.
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     /// Text to ids.
     pub tokenizer: Tokenizer,
     /// Token in front of each text, if the model was trained with one.
     pub bos: Option<u32>,
+    /// Token behind each text, if the model was trained with one.
+    pub eos: Option<u32>,
     /// Token that fills shorter sequences of a batch; always within the model's vocabulary.
     pub pad: u32,
-}
-
-impl TextTokenizer {
-    /// Reads back what [`save`](Self::save) wrote; `bos` and `pad` are the caller's to remember.
-    ///
-    /// # Errors
-    /// If the file cannot be read as a tokenizer.
-    pub fn from_file(path: &Path, bos: Option<u32>, pad: u32) -> Result<Self, ImportError> {
-        Ok(Self {
-            tokenizer: parse(path)?,
-            bos,
-            pad,
-        })
-    }
-
-    /// Writes the tokenizer as a `tokenizer.json`, wherever it came from.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, path: &Path) -> Result<(), ImportError> {
-        let text = self
-            .tokenizer
-            .to_string(false)
-            .map_err(|error| bpe::refused(path, &error))?;
-        std::fs::write(path, text).map_err(|source| ImportError::Io {
-            path: path.to_owned(),
-            source,
-        })
-    }
 }
 
 /// The tokenizer of a folder in Hugging Face's layout.
@@ -68,16 +42,18 @@ pub(crate) fn from_folder(
 ) -> Result<TextTokenizer, ImportError> {
     let names = SpecialNames::read(folder)?;
     let path = folder.join("tokenizer.json");
-    let (tokenizer, bos) = if path.is_file() {
+    let (tokenizer, bos, eos) = if path.is_file() {
         let tokenizer = parse(&path)?;
+        let (bos, eos) = template(&path, &tokenizer)?;
         let bos = match names.add_bos {
             Some(true) => Some(names.bos_of(&path, &tokenizer)?),
             Some(false) => None,
-            None => template_bos(&path, &tokenizer)?,
+            None => bos,
         };
-        (tokenizer, bos)
+        (tokenizer, bos, eos)
     } else if folder.join("vocab.json").is_file() && folder.join("merges.txt").is_file() {
-        from_vocabulary(folder, config, &names)?
+        let (tokenizer, bos) = from_vocabulary(folder, config, &names)?;
+        (tokenizer, bos, None)
     } else {
         return Err(ImportError::NoTokenizer {
             folder: folder.to_owned(),
@@ -87,6 +63,7 @@ pub(crate) fn from_folder(
     Ok(TextTokenizer {
         tokenizer,
         bos,
+        eos,
         pad,
     })
 }
@@ -102,8 +79,8 @@ fn parse(path: &Path) -> Result<Tokenizer, ImportError> {
     Ok(tokenizer)
 }
 
-/// The token that the tokenizer's own template puts in front of a text.
-fn template_bos(path: &Path, tokenizer: &Tokenizer) -> Result<Option<u32>, ImportError> {
+/// The tokens that the tokenizer's own template puts in front of a text and behind it.
+fn template(path: &Path, tokenizer: &Tokenizer) -> Result<(Option<u32>, Option<u32>), ImportError> {
     let encode = |special| {
         tokenizer
             .encode(PROBE, special)
@@ -112,13 +89,16 @@ fn template_bos(path: &Path, tokenizer: &Tokenizer) -> Result<Option<u32>, Impor
     };
     let (with, plain) = (encode(true)?, encode(false)?);
     match with.as_slice() {
-        ids if ids == plain => Ok(None),
-        [bos, rest @ ..] if rest == plain => Ok(Some(*bos)),
+        ids if ids == plain => Ok((None, None)),
+        [bos, rest @ ..] if rest == plain => Ok((Some(*bos), None)),
+        [rest @ .., eos] if rest == plain => Ok((None, Some(*eos))),
+        [bos, rest @ .., eos] if rest == plain => Ok((Some(*bos), Some(*eos))),
         _ => Err(ImportError::Tokenizer {
             path: path.to_owned(),
-            expected: "a template that adds nothing, or one token in front of a text".to_owned(),
+            expected: "a template that adds at most one token in front of a text and one behind it"
+                .to_owned(),
             found: format!("{with:?} around {plain:?}"),
-            remedy: "set `add_bos_token` in tokenizer_config.json beside it to say what you want",
+            remedy: "correct `post_processor` in it",
         }),
     }
 }
@@ -283,19 +263,17 @@ fn merges(path: &Path) -> Result<Merges, ImportError> {
 /// A token that the model has a row for: the tokenizer's padding, the configuration's, the end of a text, or the
 /// first of all. What it is makes no difference, since padding is never attended to or pooled.
 fn pad(tokenizer: &Tokenizer, config: &ModelConfig, names: &SpecialNames) -> u32 {
-    let (vocab_size, configured, default) = match config {
-        ModelConfig::Opt(opt) => (opt.vocab_size, Some(opt.pad_token_id), Some(OPT_PAD)),
-        ModelConfig::Llama(llama) => (llama.vocab_size, llama.pad_token_id, None),
-    };
+    let [rows, _] = config.token_table();
+    let default = matches!(config, ModelConfig::Opt(_)).then_some(OPT_PAD);
     let id = |name: Option<&str>| name.and_then(|name| tokenizer.token_to_id(name));
     [
         id(names.pad.as_deref()),
         id(default),
-        configured,
+        config.pad_token_id(),
         id(names.eos.as_deref()),
     ]
     .into_iter()
     .flatten()
-    .find(|id| (*id as usize) < vocab_size)
+    .find(|id| (*id as usize) < rows)
     .unwrap_or(0)
 }

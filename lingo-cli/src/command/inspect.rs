@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+use lingo_core::adapter::target::paper_names_of;
 use lingo_core::models::ModelConfig;
 use lingo_train::config::PromptConfig;
 use lingo_train::data::{Prompt, read_sequences};
@@ -33,8 +34,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         checkpoint.format()
     );
     result!("type        {}", config.model_type());
-    result!("shape       {}", shape(config));
-    result!("input       at most {} tokens", config.max_tokens());
+    result!("shape       {}", config.summary());
+    match config.max_tokens() {
+        usize::MAX => result!("input       of any length"),
+        limit => result!("input       at most {limit} tokens"),
+    }
     match checkpoint.tokenizer() {
         Ok(found) => result!(
             "tokenizer   {} entries",
@@ -71,7 +75,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     result!(
         "\nmatrices that can be adapted (rank r adds r x (rows + columns), and r more with singular values)"
     );
-    let mut matrices: BTreeMap<(&str, &str), (usize, &[usize])> = BTreeMap::new();
+    let mut matrices: BTreeMap<(String, &str), (usize, &[usize])> = BTreeMap::new();
     for tensor in tensors.iter().filter(|tensor| tensor.role == Role::Used) {
         if let Some(names) = adaptable(config, &tensor.name) {
             matrices.entry(names).or_insert((0, &tensor.shape)).0 += 1;
@@ -139,42 +143,14 @@ fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpo
     Ok(())
 }
 
-fn shape(config: &ModelConfig) -> String {
-    match config {
-        ModelConfig::Opt(c) => format!(
-            "{} layers of width {}, {} heads, MLP {}, vocabulary {} x {}, {}",
-            c.num_hidden_layers,
-            c.hidden_size,
-            c.num_attention_heads,
-            c.ffn_dim,
-            c.vocab_size,
-            c.word_embed_proj_dim,
-            if c.do_layer_norm_before {
-                "pre-LN"
-            } else {
-                "post-LN"
-            }
-        ),
-        ModelConfig::Llama(c) => format!(
-            "{} layers of width {}, {} heads ({} for keys) of {}, MLP {}, vocabulary {}",
-            c.num_hidden_layers,
-            c.hidden_size,
-            c.num_attention_heads,
-            c.num_key_value_heads,
-            c.head_dim,
-            c.intermediate_size,
-            c.vocab_size
-        ),
-    }
-}
-
-/// The paper's name of an adaptable matrix, and its path without the layer: `Wq` and `self_attn.q_proj` of
+/// The paper's names of an adaptable matrix, and its path without the layer: `Wq` and `self_attn.q_proj` of
 /// `layers.3.self_attn.q_proj.weight`.
-fn adaptable<'a>(config: &ModelConfig, name: &'a str) -> Option<(&'static str, &'a str)> {
-    let inside = name.strip_prefix("layers.")?.split_once('.')?.1;
-    let path = inside.strip_suffix(".weight")?;
-    let last = path.rsplit('.').next()?;
-    let mut names = config.paper_names().iter();
-    let (paper, _) = names.find(|(_, suffixes)| suffixes.contains(&last))?;
-    Some((paper, path))
+fn adaptable<'a>(config: &ModelConfig, name: &'a str) -> Option<(String, &'a str)> {
+    let path = name.strip_suffix(".weight")?;
+    let names = paper_names_of(path, config.paper_names());
+    let number = path
+        .split('.')
+        .find(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let (_, inside) = path.split_once(&format!("{number}."))?;
+    (!names.is_empty()).then(|| (names.join(" "), inside))
 }

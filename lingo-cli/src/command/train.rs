@@ -80,7 +80,10 @@ pub fn prepare(config: RunConfig) -> Result<(Run, Selected)> {
     let task = Task::load(&config, text(&checkpoint)?, checkpoint.config())?;
     let device = selected.device.clone().autodiff();
     let backbone = load_backbone(&mut checkpoint, &task.text, &selected, device)?;
-    Ok((Run::prepare(config, task, model_type, backbone)?, selected))
+    Ok((
+        Run::prepare(config, task, checkpoint.config(), backbone)?,
+        selected,
+    ))
 }
 
 fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {

@@ -54,7 +54,11 @@ pub fn match_targets(
             None => vec![pattern],
         };
         let named: Vec<usize> = (0..paths.len())
-            .filter(|i| suffixes.iter().any(|suffix| ends_with(&paths[*i], suffix)))
+            .filter(|i| {
+                let path = &paths[*i];
+                let named = |suffix: &&str| names(suffix, path, paper_names);
+                suffixes.iter().any(named)
+            })
             .collect();
         if named.is_empty() {
             return Err(UnmatchedTarget {
@@ -73,6 +77,36 @@ pub fn match_targets(
         });
     }
     Ok(matches)
+}
+
+/// Whether `suffix` names the matrix at `path`: it stands at its end, and is not the name of another kind of matrix, as
+/// `output.dense` is at the end of `attention.output.dense`.
+fn names(suffix: &str, path: &str, paper_names: &[PaperName]) -> bool {
+    let is_kind = kinds(paper_names).any(|kind| kind == suffix);
+    let kind = kind_of(path, paper_names);
+    ends_with(path, suffix) && (!is_kind || kind.is_none_or(|kind| kind == suffix))
+}
+
+/// The paper's names for the matrix at `path`.
+pub fn paper_names_of(path: &str, paper_names: &[PaperName]) -> Vec<&'static str> {
+    let kind = kind_of(path, paper_names);
+    let of_kind = |suffixes: &[&str]| kind.is_some_and(|kind| suffixes.contains(&kind));
+    let names = paper_names.iter().filter(|(_, suffixes)| of_kind(suffixes));
+    names.map(|(name, _)| *name).collect()
+}
+
+/// What the paper's names stand for.
+fn kinds(paper_names: &[PaperName]) -> impl Iterator<Item = &'static str> {
+    paper_names
+        .iter()
+        .flat_map(|(_, suffixes)| suffixes.iter().copied())
+}
+
+/// The longest of the kinds that `path` ends with.
+fn kind_of(path: &str, paper_names: &[PaperName]) -> Option<&'static str> {
+    kinds(paper_names)
+        .filter(|kind| ends_with(path, kind))
+        .max_by_key(|kind| kind.len())
 }
 
 /// Whether `suffix` stands at the end of `path`, at a dot.
@@ -121,6 +155,25 @@ mod tests {
         assert_eq!(matches[1].indices, [2, 3, 4, 5]);
         assert!(matches[2].indices.is_empty(), "already taken by Wf1");
         assert_eq!(find(&["1.mlp.up_proj"]).unwrap()[0].indices, [5]);
+    }
+
+    #[test]
+    fn a_kind_of_matrix_does_not_reach_into_another_whose_name_ends_alike() {
+        let names: &[PaperName] = &[
+            ("Wo", &["attention.output.dense"]),
+            ("Wf2", &["output.dense"]),
+        ];
+        let paths = ["layer.0.attention.output.dense", "layer.0.output.dense"].map(str::to_owned);
+        let find = |pattern: &str| {
+            match_targets(&paths, names, &[pattern.to_owned()]).unwrap()[0]
+                .indices
+                .clone()
+        };
+        assert_eq!(find("Wo"), [0]);
+        assert_eq!(find("Wf2"), [1]);
+        assert_eq!(find("output.dense"), [1]);
+        assert_eq!(find("attention.output.dense"), [0]);
+        assert_eq!(find("dense"), [0, 1]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! A pretrained network with a classification head, as Hugging Face builds it for decoders.
+//! A pretrained network with a classification head, as Hugging Face builds it.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{Backbone, Pretrained, TokenBatch};
+use super::{HeadLayout, Pooling, Pretrained, TokenBatch};
 use crate::adapter::init::normal;
 use crate::adapter::{LowRank, LowRankConfig};
 use crate::nn::{Loader, Noise};
@@ -13,46 +13,95 @@ use crate::weights::WeightError;
 /// Standard deviation of a new head, as in the checkpoints' own configurations.
 const HEAD_STD: f64 = 0.02;
 
-/// A backbone and a linear head without bias over the last token that is not padding.
+/// A backbone and a head over one of its hidden states.
 #[derive(Module, Debug)]
 pub struct Classifier {
     /// The pretrained network.
     pub backbone: Pretrained,
-    /// The head, weight `[D, C]`.
+    /// The head's first layer, weight `[D, D]`, where the layout has one and the backbone brings none.
+    pub pooler: Option<Linear>,
+    /// The output layer, weight `[D, C]`.
     pub score: Linear,
+    #[module(skip)]
+    layout: HeadLayout,
 }
 
 impl Classifier {
-    /// A classifier with a new head for `classes`, drawn from `seed` on the host.
-    pub fn with_new_head(backbone: Pretrained, classes: usize, seed: u64) -> Self {
+    /// A classifier with a new head for `classes`, drawn from `seed` on the host. A pooler that the checkpoint brings
+    /// is kept, and belongs to what is pretrained.
+    pub fn with_new_head(
+        backbone: Pretrained,
+        layout: HeadLayout,
+        classes: usize,
+        seed: u64,
+    ) -> Self {
         let width = backbone.width();
         let device = backbone.token_table().device();
-        let data = normal(seed, "score.weight", [classes, width], HEAD_STD);
-        let weight: Tensor<2> = Tensor::from_data(data, &device);
-        let score = Linear {
-            weight: Param::from_tensor(weight.transpose()),
-            bias: None,
-        };
-        Self { backbone, score }
+        let pooler = new_pooler(&backbone, &layout)
+            .map(|name| new_linear(seed, name, [width, width], true, &device));
+        let shape = [width, classes];
+        let score = new_linear(seed, layout.output, shape, layout.output_bias, &device);
+        Self {
+            backbone,
+            pooler,
+            score,
+            layout,
+        }
     }
 
-    /// A classifier with the checkpoint's own head, `score.weight` of shape `[C, D]`.
+    /// A classifier with the checkpoint's own head.
     ///
     /// # Errors
-    /// If the head's tensor cannot be had.
+    /// If one of the head's tensors cannot be had.
     pub fn with_own_head(
         backbone: Pretrained,
+        layout: HeadLayout,
         classes: usize,
         loader: &mut Loader<'_>,
     ) -> Result<Self, WeightError> {
-        let score = loader.linear("score", [backbone.width(), classes], false)?;
-        Ok(Self { backbone, score })
+        let width = backbone.width();
+        let pooler = new_pooler(&backbone, &layout)
+            .map(|name| loader.linear(name, [width, width], true))
+            .transpose()?;
+        let score = loader.linear(layout.output, [width, classes], layout.output_bias)?;
+        Ok(Self {
+            backbone,
+            pooler,
+            score,
+            layout,
+        })
     }
 
     /// Logits `[B, C]`.
     pub fn forward(&self, tokens: &TokenBatch, noise: &Noise) -> Tensor<2> {
         let hidden = self.backbone.forward(tokens, noise); // [B, T, D]
-        self.score.forward(last_token(hidden, &tokens.lengths))
+        let x = match self.layout.pooling {
+            Pooling::FirstToken => hidden.narrow(1, 0, 1).squeeze_dim(1), // [B, D]
+            Pooling::LastToken => last_token(hidden, &tokens.lengths),    // [B, D]
+        };
+        let x = match self.pooler.as_ref().or(self.backbone.pooler()) {
+            Some(pooler) => {
+                let x = noise.dropout(x, self.layout.input_dropout);
+                pooler.forward(x).tanh()
+            }
+            None => x,
+        };
+        self.score.forward(noise.dropout(x, self.layout.dropout)) // [B, C]
+    }
+
+    /// The form of the head.
+    pub fn layout(&self) -> &HeadLayout {
+        &self.layout
+    }
+
+    /// Scalars of the head, without what is pretrained.
+    pub fn head_parameters(&self) -> usize {
+        self.score.num_params() + self.pooler.num_params()
+    }
+
+    /// Where the model is.
+    pub fn device(&self) -> Device {
+        self.score.weight.device()
     }
 
     /// `C`.
@@ -62,7 +111,7 @@ impl Classifier {
 
     /// Puts a new adapter on each of the matrices `targets`, indices into the backbone's projections.
     pub fn attach(&mut self, targets: &[usize], config: &LowRankConfig, seed: u64) {
-        let device = self.score.weight.device();
+        let device = self.device();
         let paths: Vec<String> = self.projection_paths();
         let mut projections = self.backbone.projections_mut();
         for i in targets {
@@ -104,6 +153,35 @@ impl Classifier {
     /// Scalars of all adapters.
     pub fn adapter_parameters(&self) -> usize {
         self.low_ranks().iter().map(|a| a.num_params()).sum()
+    }
+}
+
+/// The name of the layer that `layout` wants between the backbone and the output, where the backbone brings none.
+fn new_pooler(backbone: &Pretrained, layout: &HeadLayout) -> Option<&'static str> {
+    match backbone.pooler() {
+        Some(_) => None,
+        None => layout.pooler,
+    }
+}
+
+/// A layer that is trained: weights N(0, 0.02²), biases 0.
+fn new_linear(
+    seed: u64,
+    name: &str,
+    [d_input, d_output]: [usize; 2],
+    bias: bool,
+    device: &Device,
+) -> Linear {
+    let data = normal(
+        seed,
+        &format!("{name}.weight"),
+        [d_output, d_input],
+        HEAD_STD,
+    );
+    let weight: Tensor<2> = Tensor::from_data(data, device);
+    Linear {
+        weight: Param::from_tensor(weight.transpose()),
+        bias: bias.then(|| Param::from_tensor(Tensor::zeros([d_output], device))),
     }
 }
 

@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::{Embedding, RmsNorm};
 use burn::tensor::Tensor;
 
-use super::{Backbone, PaperName, TokenBatch};
-use crate::nn::attention::{CausalMask, causal_attention, split_heads};
+use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
+use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::gated::swiglu;
 use crate::nn::norm::rms_norm;
 use crate::nn::rotary::Rotary;
@@ -50,6 +50,45 @@ pub struct LlamaConfig {
     pub attention_dropout: f64,
     /// Id of the padding token, where the checkpoint names one.
     pub pad_token_id: Option<u32>,
+}
+
+impl Architecture for LlamaConfig {
+    fn model_type(&self) -> &'static str {
+        "llama"
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "{} layers of width {}, {} heads ({} for keys) of {}, MLP {}, vocabulary {}",
+            self.num_hidden_layers,
+            self.hidden_size,
+            self.num_attention_heads,
+            self.num_key_value_heads,
+            self.head_dim,
+            self.intermediate_size,
+            self.vocab_size
+        )
+    }
+
+    fn max_tokens(&self) -> usize {
+        self.max_position_embeddings
+    }
+
+    fn paper_names(&self) -> &'static [PaperName] {
+        PAPER_NAMES
+    }
+
+    fn token_table(&self) -> [usize; 2] {
+        [self.vocab_size, self.hidden_size]
+    }
+
+    fn pad_token_id(&self) -> Option<u32> {
+        self.pad_token_id
+    }
+
+    fn head(&self) -> HeadLayout {
+        HeadLayout::last_token("score")
+    }
 }
 
 /// The LLaMA decoder without its language-model head.
@@ -136,7 +175,7 @@ impl Backbone for Llama {
     ) -> Tensor<3> {
         let mut x = self.embed_tokens.forward(tokens.ids.clone()); // [B, T, D]
         let t = tokens.ids.dims()[1];
-        let mask = CausalMask::new(t, self.group, &x.device());
+        let mask = AttentionMask::causal(t, self.group, &x.device());
         let rotary = Rotary::new(t, self.head_dim, self.rope_theta, &x.device());
         for layer in &self.layers {
             inspect(&x);
@@ -155,43 +194,15 @@ impl Backbone for Llama {
         self.embed_tokens.weight.val()
     }
 
-    fn projections(&self) -> Vec<(String, &Projection)> {
-        let mut list = Vec::new();
-        for (i, layer) in self.layers.iter().enumerate() {
-            let (attention, mlp) = (&layer.self_attn, &layer.mlp);
-            list.extend([
-                (format!("layers.{i}.self_attn.q_proj"), &attention.q_proj),
-                (format!("layers.{i}.self_attn.k_proj"), &attention.k_proj),
-                (format!("layers.{i}.self_attn.v_proj"), &attention.v_proj),
-                (format!("layers.{i}.self_attn.o_proj"), &attention.o_proj),
-                (format!("layers.{i}.mlp.gate_proj"), &mlp.gate_proj),
-                (format!("layers.{i}.mlp.up_proj"), &mlp.up_proj),
-                (format!("layers.{i}.mlp.down_proj"), &mlp.down_proj),
-            ]);
-        }
-        list
-    }
-
-    fn projections_mut(&mut self) -> Vec<&mut Projection> {
-        let mut list = Vec::new();
-        for layer in &mut self.layers {
-            let (attention, mlp) = (&mut layer.self_attn, &mut layer.mlp);
-            list.extend([
-                &mut attention.q_proj,
-                &mut attention.k_proj,
-                &mut attention.v_proj,
-                &mut attention.o_proj,
-                &mut mlp.gate_proj,
-                &mut mlp.up_proj,
-                &mut mlp.down_proj,
-            ]);
-        }
-        list
-    }
-
-    fn paper_names(&self) -> &'static [PaperName] {
-        PAPER_NAMES
-    }
+    projections! { "layers", layers, {
+        "self_attn.q_proj" => self_attn.q_proj,
+        "self_attn.k_proj" => self_attn.k_proj,
+        "self_attn.v_proj" => self_attn.v_proj,
+        "self_attn.o_proj" => self_attn.o_proj,
+        "mlp.gate_proj" => mlp.gate_proj,
+        "mlp.up_proj" => mlp.up_proj,
+        "mlp.down_proj" => mlp.down_proj,
+    } }
 }
 
 impl LlamaLayer {
@@ -237,7 +248,7 @@ impl LlamaLayer {
         &self,
         x: Tensor<3>,
         rotary: &Rotary,
-        mask: &CausalMask,
+        mask: &AttentionMask,
         noise: &Noise,
     ) -> Tensor<3> {
         let normed = rms_norm(&self.input_layernorm, x.clone());
@@ -253,7 +264,7 @@ impl LlamaAttention {
         &self,
         x: Tensor<3>,
         rotary: &Rotary,
-        mask: &CausalMask,
+        mask: &AttentionMask,
         noise: &Noise,
     ) -> Tensor<3> {
         let heads = |x| split_heads(x, self.head_dim);
@@ -262,7 +273,7 @@ impl LlamaAttention {
         let k = rotary.apply(heads(self.k_proj.forward(&input))); // [B, G, T, K]
         let v = heads(self.v_proj.forward(&input)); // [B, G, T, K]
         let q = q * (self.head_dim as f64).powf(-0.5);
-        let x = causal_attention(q, k, v, mask, self.dropout, noise); // [B, T, H·K]
+        let x = attention(q, k, v, mask, self.dropout, noise); // [B, T, H·K]
         self.o_proj.forward(&Input::new(x, noise)) // [B, T, D]
     }
 }

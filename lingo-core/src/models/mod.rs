@@ -1,13 +1,44 @@
 //! Pretrained architectures, one file each, and what they have in common.
 
+/// Lists the adaptable matrices of a [`Backbone`], to read and to change, from one table: where the layers stand in
+/// the checkpoint and in the struct, and each matrix by its name in a layer of either.
+macro_rules! projections {
+    ($stem:literal, $($layers:ident).+, { $($name:literal => $($field:ident).+),+ $(,)? }) => {
+        fn projections(&self) -> Vec<(String, &Projection)> {
+            let mut list = Vec::new();
+            for (i, layer) in self.$($layers).+.iter().enumerate() {
+                $(list.push((format!(concat!($stem, ".{}.", $name), i), &layer.$($field).+));)+
+            }
+            list
+        }
+
+        fn projections_mut(&mut self) -> Vec<&mut Projection> {
+            let mut list = Vec::new();
+            for layer in &mut self.$($layers).+ {
+                $(list.push(&mut layer.$($field).+);)+
+            }
+            list
+        }
+    };
+}
+
+pub mod bert;
 pub mod classifier;
+pub mod dnabert2;
+pub mod esm;
+pub mod head;
 pub mod llama;
 pub mod opt;
 
 use burn::module::Module;
+use burn::nn::Linear;
 use burn::tensor::{Int, Tensor};
 
+use bert::{Bert, BertConfig};
 pub use classifier::Classifier;
+use dnabert2::{DnaBert2, DnaBert2Config};
+use esm::{Esm, EsmConfig};
+pub use head::{HeadLayout, Pooling};
 use llama::{Llama, LlamaConfig};
 use opt::{Opt, OptConfig};
 
@@ -26,8 +57,32 @@ pub struct TokenBatch {
     pub lengths: Vec<usize>,
 }
 
+/// What is known of a pretrained network from its configuration alone.
+pub trait Architecture {
+    /// Hugging Face's `model_type`, or our own name where theirs is taken.
+    fn model_type(&self) -> &'static str;
+
+    /// The shape in a line, for people.
+    fn summary(&self) -> String;
+
+    /// Longest input, in tokens.
+    fn max_tokens(&self) -> usize;
+
+    /// The paper's names for the matrices.
+    fn paper_names(&self) -> &'static [PaperName];
+
+    /// `[V, D]` of the token table.
+    fn token_table(&self) -> [usize; 2];
+
+    /// Id of the padding token, where the configuration names one.
+    fn pad_token_id(&self) -> Option<u32>;
+
+    /// The classification head that Hugging Face puts on it.
+    fn head(&self) -> HeadLayout;
+}
+
 /// A pretrained network from token ids to hidden states.
-pub trait Backbone: Module {
+pub trait Backbone {
     /// Hidden states of the last layer, `[B, T, D]`; `inspect` sees the input of each layer and the result.
     fn forward_with(
         &self,
@@ -48,118 +103,85 @@ pub trait Backbone: Module {
     /// next token.
     fn token_table(&self) -> Tensor<2>;
 
-    /// Every adaptable matrix with its path in the checkpoint, in the checkpoint's order.
+    /// The pretrained layer between the pooled state and the head, where the checkpoint has one.
+    fn pooler(&self) -> Option<&Linear> {
+        None
+    }
+
+    /// Every adaptable matrix with its path in the checkpoint.
     fn projections(&self) -> Vec<(String, &Projection)>;
 
     /// The same matrices, in the same order, to change.
     fn projections_mut(&mut self) -> Vec<&mut Projection>;
-
-    /// The paper's names for the matrices.
-    fn paper_names(&self) -> &'static [PaperName];
 }
 
-/// The shape of a pretrained network.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ModelConfig {
-    /// OPT.
-    Opt(OptConfig),
-    /// LLaMA and models of its form.
-    Llama(LlamaConfig),
-}
-
-impl ModelConfig {
-    /// Hugging Face's `model_type`.
-    pub fn model_type(&self) -> &'static str {
-        match self {
-            Self::Opt(_) => "opt",
-            Self::Llama(_) => "llama",
+/// Gathers the architectures: a new one costs a line here.
+macro_rules! architectures {
+    ($($(#[$doc:meta])+ $name:ident($config:ident, $network:ident),)+) => {
+        /// The shape of a pretrained network.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum ModelConfig {
+            $($(#[$doc])+ $name($config),)+
         }
-    }
 
-    /// Longest input, in tokens.
-    pub fn max_tokens(&self) -> usize {
-        match self {
-            Self::Opt(config) => config.max_position_embeddings,
-            Self::Llama(config) => config.max_position_embeddings,
+        impl std::ops::Deref for ModelConfig {
+            type Target = dyn Architecture;
+
+            fn deref(&self) -> &Self::Target {
+                match self {
+                    $(Self::$name(config) => config,)+
+                }
+            }
         }
-    }
 
-    /// The paper's names for the matrices.
-    pub fn paper_names(&self) -> &'static [PaperName] {
-        match self {
-            Self::Opt(_) => opt::PAPER_NAMES,
-            Self::Llama(_) => llama::PAPER_NAMES,
+        /// Any of the supported networks.
+        #[derive(Module, Debug)]
+        #[allow(clippy::large_enum_variant)] // one value a process
+        pub enum Pretrained {
+            $($(#[$doc])+ $name($network),)+
         }
-    }
 
-    /// `[V, D]` of the token table.
-    pub fn token_table(&self) -> [usize; 2] {
-        match self {
-            Self::Opt(config) => [config.vocab_size, config.word_embed_proj_dim],
-            Self::Llama(config) => [config.vocab_size, config.hidden_size],
+        impl Pretrained {
+            /// Reads the tensors of the network that `config` describes.
+            ///
+            /// # Errors
+            /// If a tensor cannot be had.
+            pub fn load(config: &ModelConfig, loader: &mut Loader<'_>) -> Result<Self, WeightError> {
+                match config {
+                    $(ModelConfig::$name(config) => $network::load(config, loader).map(Self::$name),)+
+                }
+            }
         }
-    }
-}
 
-/// Any of the supported networks.
-#[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // one value a process
-pub enum Pretrained {
-    /// OPT.
-    Opt(Opt),
-    /// LLaMA and models of its form.
-    Llama(Llama),
-}
+        impl std::ops::Deref for Pretrained {
+            type Target = dyn Backbone;
 
-impl Pretrained {
-    /// Reads the tensors of the network that `config` describes.
-    ///
-    /// # Errors
-    /// If a tensor cannot be had.
-    pub fn load(config: &ModelConfig, loader: &mut Loader<'_>) -> Result<Self, WeightError> {
-        match config {
-            ModelConfig::Opt(config) => Opt::load(config, loader).map(Self::Opt),
-            ModelConfig::Llama(config) => Llama::load(config, loader).map(Self::Llama),
+            fn deref(&self) -> &Self::Target {
+                match self {
+                    $(Self::$name(network) => network,)+
+                }
+            }
         }
-    }
-}
 
-macro_rules! each {
-    ($self:ident, $model:ident => $call:expr) => {
-        match $self {
-            Pretrained::Opt($model) => $call,
-            Pretrained::Llama($model) => $call,
+        impl std::ops::DerefMut for Pretrained {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                match self {
+                    $(Self::$name(network) => network,)+
+                }
+            }
         }
     };
 }
 
-impl Backbone for Pretrained {
-    fn forward_with(
-        &self,
-        tokens: &TokenBatch,
-        noise: &Noise,
-        inspect: &mut dyn FnMut(&Tensor<3>),
-    ) -> Tensor<3> {
-        each!(self, model => model.forward_with(tokens, noise, inspect))
-    }
-
-    fn width(&self) -> usize {
-        each!(self, model => model.width())
-    }
-
-    fn token_table(&self) -> Tensor<2> {
-        each!(self, model => model.token_table())
-    }
-
-    fn projections(&self) -> Vec<(String, &Projection)> {
-        each!(self, model => model.projections())
-    }
-
-    fn projections_mut(&mut self) -> Vec<&mut Projection> {
-        each!(self, model => model.projections_mut())
-    }
-
-    fn paper_names(&self) -> &'static [PaperName] {
-        each!(self, model => model.paper_names())
-    }
+architectures! {
+    /// OPT.
+    Opt(OptConfig, Opt),
+    /// LLaMA and models of its form.
+    Llama(LlamaConfig, Llama),
+    /// BERT and models of its form.
+    Bert(BertConfig, Bert),
+    /// ESM, and with it the Nucleotide Transformer.
+    Esm(EsmConfig, Esm),
+    /// DNABERT-2.
+    DnaBert2(DnaBert2Config, DnaBert2),
 }

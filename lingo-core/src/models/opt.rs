@@ -5,8 +5,8 @@ use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::Tensor;
 
-use super::{Backbone, PaperName, TokenBatch};
-use crate::nn::attention::{CausalMask, causal_attention, split_heads};
+use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
+use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::{Activation, Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -56,6 +56,48 @@ pub struct OptConfig {
 impl OptConfig {
     fn head_width(&self) -> usize {
         self.hidden_size / self.num_attention_heads
+    }
+}
+
+impl Architecture for OptConfig {
+    fn model_type(&self) -> &'static str {
+        "opt"
+    }
+
+    fn summary(&self) -> String {
+        let layout = match self.do_layer_norm_before {
+            true => "pre-LN",
+            false => "post-LN",
+        };
+        format!(
+            "{} layers of width {}, {} heads, MLP {}, vocabulary {} x {}, {layout}",
+            self.num_hidden_layers,
+            self.hidden_size,
+            self.num_attention_heads,
+            self.ffn_dim,
+            self.vocab_size,
+            self.word_embed_proj_dim,
+        )
+    }
+
+    fn max_tokens(&self) -> usize {
+        self.max_position_embeddings
+    }
+
+    fn paper_names(&self) -> &'static [PaperName] {
+        PAPER_NAMES
+    }
+
+    fn token_table(&self) -> [usize; 2] {
+        [self.vocab_size, self.word_embed_proj_dim]
+    }
+
+    fn pad_token_id(&self) -> Option<u32> {
+        Some(self.pad_token_id)
+    }
+
+    fn head(&self) -> HeadLayout {
+        HeadLayout::last_token("score")
     }
 }
 
@@ -163,7 +205,7 @@ impl Backbone for Opt {
         inspect: &mut dyn FnMut(&Tensor<3>),
     ) -> Tensor<3> {
         let mut x = self.embed(tokens); // [B, T, D]
-        let mask = CausalMask::new(tokens.ids.dims()[1], 1, &x.device());
+        let mask = AttentionMask::causal(tokens.ids.dims()[1], 1, &x.device());
         for layer in &self.layers {
             inspect(&x);
             x = layer.forward(x, &mask, noise);
@@ -186,44 +228,14 @@ impl Backbone for Opt {
         self.embed_tokens.weight.val()
     }
 
-    fn projections(&self) -> Vec<(String, &Projection)> {
-        let mut list = Vec::new();
-        for (i, layer) in self.layers.iter().enumerate() {
-            let attention = &layer.self_attn;
-            list.extend([
-                (format!("layers.{i}.self_attn.k_proj"), &attention.k_proj),
-                (format!("layers.{i}.self_attn.v_proj"), &attention.v_proj),
-                (format!("layers.{i}.self_attn.q_proj"), &attention.q_proj),
-                (
-                    format!("layers.{i}.self_attn.out_proj"),
-                    &attention.out_proj,
-                ),
-                (format!("layers.{i}.fc1"), &layer.fc1),
-                (format!("layers.{i}.fc2"), &layer.fc2),
-            ]);
-        }
-        list
-    }
-
-    fn projections_mut(&mut self) -> Vec<&mut Projection> {
-        let mut list = Vec::new();
-        for layer in &mut self.layers {
-            let attention = &mut layer.self_attn;
-            list.extend([
-                &mut attention.k_proj,
-                &mut attention.v_proj,
-                &mut attention.q_proj,
-                &mut attention.out_proj,
-                &mut layer.fc1,
-                &mut layer.fc2,
-            ]);
-        }
-        list
-    }
-
-    fn paper_names(&self) -> &'static [PaperName] {
-        PAPER_NAMES
-    }
+    projections! { "layers", layers, {
+        "self_attn.k_proj" => self_attn.k_proj,
+        "self_attn.v_proj" => self_attn.v_proj,
+        "self_attn.q_proj" => self_attn.q_proj,
+        "self_attn.out_proj" => self_attn.out_proj,
+        "fc1" => fc1,
+        "fc2" => fc2,
+    } }
 }
 
 impl OptLayer {
@@ -250,7 +262,7 @@ impl OptLayer {
     }
 
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(&self, x: Tensor<3>, mask: &CausalMask, noise: &Noise) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, mask: &AttentionMask, noise: &Noise) -> Tensor<3> {
         let x = self.residual(x, &self.self_attn_layer_norm, noise, |x| {
             self.self_attn.forward(x, mask, noise)
         });
@@ -290,14 +302,14 @@ impl OptAttention {
     }
 
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(&self, x: Tensor<3>, mask: &CausalMask, noise: &Noise) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, mask: &AttentionMask, noise: &Noise) -> Tensor<3> {
         let heads = |x| split_heads(x, self.head_width);
         let scale = (self.head_width as f64).powf(-0.5);
         let input = Input::new(x, noise);
         let q = heads(self.q_proj.forward(&input) * scale); // [B, H, T, K]
         let k = heads(self.k_proj.forward(&input)); // [B, H, T, K]
         let v = heads(self.v_proj.forward(&input)); // [B, H, T, K]
-        let x = causal_attention(q, k, v, mask, self.dropout, noise); // [B, T, D]
+        let x = attention(q, k, v, mask, self.dropout, noise); // [B, T, D]
         self.out_proj.forward(&Input::new(x, noise))
     }
 }

@@ -31,9 +31,9 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The device that is loaded onto.
-    pub fn device(&self) -> &Device {
-        self.device
+    /// Whether the checkpoint holds the tensor, for those that are optional.
+    pub fn has(&self, name: &str) -> bool {
+        self.source.has(name)
     }
 
     /// A projection from `d_input` to `d_output`; `name` names a matrix `[d_output, d_input]`.

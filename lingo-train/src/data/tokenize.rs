@@ -94,26 +94,29 @@ impl EncodingReport {
 pub struct Encoder {
     tokenizer: Tokenizer,
     bos: Option<u32>,
+    eos: Option<u32>,
     prompt: Prompt,
     max_tokens: usize,
     vocabulary: Option<Vocabulary>,
 }
 
 impl Encoder {
-    /// An encoder that prepends `bos` to each text and keeps at most `max_tokens` tokens, `bos` included; 0 sets no
-    /// limit. Truncation and padding that the tokenizer's own file asks for are switched off.
+    /// An encoder that puts the first of `around` before each text and the second behind it, and keeps at most
+    /// `max_tokens` tokens, those two included; 0 sets no limit. Truncation and padding that the tokenizer's own file asks for are switched off.
     pub fn new(
         mut tokenizer: Tokenizer,
-        bos: Option<u32>,
+        around: [Option<u32>; 2],
         prompt: Prompt,
         max_tokens: usize,
     ) -> Self {
+        let [bos, eos] = around;
         tokenizer.with_padding(None);
         // Only setting a truncation can fail, taking it away cannot.
         let _ = tokenizer.with_truncation(None);
         Self {
             tokenizer,
             bos,
+            eos,
             prompt,
             max_tokens,
             vocabulary: None,
@@ -169,7 +172,7 @@ impl Encoder {
         let start = self.prompt.prefix.len();
         let bytes = start..start + record.sequence.len();
         let dna = dna_tokens(encoding.get_offsets(), &bytes);
-        let extra = usize::from(self.bos.is_some());
+        let extra = usize::from(self.bos.is_some()) + usize::from(self.eos.is_some());
         let total = encoding.len() + extra;
 
         let limit = if self.max_tokens == 0 {
@@ -194,7 +197,8 @@ impl Encoder {
 
         let ids = encoding.get_ids();
         let kept = ids[..cut.start].iter().chain(&ids[cut.end..]);
-        let mut ids: Vec<u32> = self.bos.iter().chain(kept).copied().collect();
+        let whole = self.bos.iter().chain(kept).chain(&self.eos);
+        let mut ids: Vec<u32> = whole.copied().collect();
         if ids.is_empty() {
             return Err(EncodeError::NoTokens {
                 id: record.id.clone(),

@@ -260,7 +260,7 @@ mod tests {
     /// Encodes with and without restriction: an id out of reach is an error, and rows lead back to the ids.
     fn check(tokenizer: &Tokenizer, prompt: &Prompt) -> Vocabulary {
         let vocabulary = Vocabulary::reachable(tokenizer, prompt, &[2, 1], usize::MAX);
-        let free = Encoder::new(tokenizer.clone(), Some(2), prompt.clone(), 0);
+        let free = Encoder::new(tokenizer.clone(), [Some(2), None], prompt.clone(), 0);
         let restricted = free.clone().with_vocabulary(vocabulary.clone());
         let (free, _) = free.encode(&dna()).unwrap();
         let (restricted, _) = restricted.encode(&dna()).unwrap();

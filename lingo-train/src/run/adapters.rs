@@ -58,6 +58,6 @@ pub(super) fn rank_control(
         beta2: adapter.beta2,
         seed: config.seed,
     };
-    let device = classifier.score.weight.device();
+    let device = classifier.device();
     Ok(Some(RankController::new(settings, &adapters, &device)))
 }

@@ -1,8 +1,10 @@
 //! From paths in our modules to the checkpoint's names of tensors.
 
+use lingo_core::models::HeadLayout;
+
 /// The checkpoint's name of the tensor at a module path, and whether it is stored transposed; none for parts of an
 /// adapter.
-pub(super) fn checkpoint_name(path: &[String]) -> Option<(String, bool)> {
+pub(super) fn checkpoint_name(path: &[String], head: &HeadLayout) -> Option<(String, bool)> {
     let parts: Vec<&str> = path.iter().map(String::as_str).collect();
     if parts.contains(&"adapter") {
         return None;
@@ -18,15 +20,30 @@ pub(super) fn checkpoint_name(path: &[String]) -> Option<(String, bool)> {
         .map(|part| match *part {
             "gamma" => "weight",
             "beta" => "bias",
+            // What Rust does not take for the name of a field, or does not like.
+            "self_attention" => "self",
+            "wqkv" => "Wqkv",
+            "layer_norm" if !is_lower_case_norm(inside) => "LayerNorm",
             other => other,
         })
         .collect();
-    let table = names.iter().any(|name| name.starts_with("embed_"));
-    let transposed = inside.last() == Some(&"weight") && !table;
+    let names = match (parts.as_slice(), head.pooler) {
+        (["score", tensor], _) => vec![head.output, tensor],
+        (["pooler", tensor], Some(pooler)) => vec![pooler, tensor],
+        _ => names,
+    };
+    let is_table = |name: &&str| name.starts_with("embed_") || name.ends_with("_embeddings");
+    let transposed = inside.last() == Some(&"weight") && !names.iter().any(is_table);
     Some((names.join("."), transposed))
+}
+
+/// ESM writes the norm of its embeddings unlike all others.
+fn is_lower_case_norm(inside: &[&str]) -> bool {
+    matches!(inside, ["embeddings", "layer_norm", _])
 }
 
 /// Whether a path leads into the head.
 pub(super) fn is_head(path: &[String]) -> bool {
-    path.first().is_some_and(|part| part == "score")
+    path.first()
+        .is_some_and(|part| part == "score" || part == "pooler")
 }

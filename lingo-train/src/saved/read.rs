@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use lingo_core::adapter::LowRank;
-use lingo_core::models::{Backbone, Classifier};
+use lingo_core::models::{Classifier, HeadLayout};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::names::{checkpoint_name, is_head};
@@ -51,7 +51,7 @@ impl Saved {
     pub fn apply(&self, classifier: Classifier) -> Result<Classifier, SavedError> {
         let mut tensors = self.read_tensors()?;
         let mut classifier = classifier;
-        let device = classifier.score.weight.device();
+        let device = classifier.device();
         let paths = classifier.projection_paths();
         for (path, projection) in paths.iter().zip(classifier.backbone.projections_mut()) {
             let rank = self.manifest.ranks.get(path).copied().unwrap_or(0);
@@ -75,6 +75,7 @@ impl Saved {
         }
         let mut filler = Fill {
             path: Vec::new(),
+            layout: classifier.layout().clone(),
             all: self.manifest.method == Method::Full,
             device,
             saved: self,
@@ -146,6 +147,7 @@ impl Saved {
 /// Puts saved tensors in their places.
 struct Fill<'a> {
     path: Vec<String>,
+    layout: HeadLayout,
     all: bool,
     device: Device,
     saved: &'a Saved,
@@ -163,7 +165,7 @@ impl ModuleMapper for Fill<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some((name, transposed)) = checkpoint_name(&self.path) else {
+        let Some((name, transposed)) = checkpoint_name(&self.path, &self.layout) else {
             return param;
         };
         if self.problem.is_some() || !(self.all || is_head(&self.path)) {

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use lingo_core::adapter::LowRank;
-use lingo_core::models::Classifier;
+use lingo_core::models::{Classifier, HeadLayout};
 use safetensors::tensor::Dtype;
 
 use super::names::{checkpoint_name, is_head};
@@ -37,6 +37,7 @@ pub fn save(
     }
     let mut visitor = Collect {
         path: Vec::new(),
+        layout: classifier.layout(),
         all: manifest.method == Method::Full,
         tensors: &mut tensors,
     };
@@ -85,6 +86,7 @@ fn insert_adapter(
 /// Collects trained tensors that belong to no adapter: all, or those of the head.
 struct Collect<'a> {
     path: Vec<String>,
+    layout: &'a HeadLayout,
     // Whether a tensor was trained cannot be seen in a model that is made ready for evaluation.
     all: bool,
     tensors: &'a mut BTreeMap<String, TensorData>,
@@ -103,7 +105,7 @@ impl ModuleVisitor for Collect<'_> {
         if !(self.all || is_head(&self.path)) {
             return;
         }
-        if let Some((name, transposed)) = checkpoint_name(&self.path) {
+        if let Some((name, transposed)) = checkpoint_name(&self.path, self.layout) {
             let value = param.val().inner();
             let value = if transposed {
                 value.swap_dims(0, 1)

@@ -121,6 +121,7 @@ pub(crate) fn read(metadata: Metadata<'_>) -> Result<TextTokenizer, ImportError>
     Ok(TextTokenizer {
         tokenizer,
         bos: bos.filter(|_| add_bos),
+        eos: None,
         pad: pad.or(eos).unwrap_or(0),
     })
 }

@@ -2,6 +2,9 @@
 //! would make the reference compute something else than our models do is refused by name.
 
 use lingo_core::models::ModelConfig;
+use lingo_core::models::bert::BertConfig;
+use lingo_core::models::dnabert2::DnaBert2Config;
+use lingo_core::models::esm::{EsmConfig, EsmMlp, EsmPositions};
 use lingo_core::models::llama::LlamaConfig;
 use lingo_core::models::opt::OptConfig;
 use lingo_core::nn::Activation;
@@ -11,7 +14,7 @@ use crate::error::ImportError;
 use crate::json::JsonFile;
 
 /// The values of `model_type` that can be read.
-pub(crate) const MODEL_TYPES: &[&str] = &["opt", "llama"];
+pub(crate) const MODEL_TYPES: &[&str] = &["opt", "llama", "bert", "esm"];
 
 /// The model that a `config.json` describes.
 pub(crate) fn parse(file: &JsonFile) -> Result<ModelConfig, ImportError> {
@@ -22,6 +25,12 @@ pub(crate) fn parse(file: &JsonFile) -> Result<ModelConfig, ImportError> {
     match file.text("model_type")? {
         Some("opt") => opt(file).map(ModelConfig::Opt),
         Some("llama") => llama(file).map(ModelConfig::Llama),
+        // DNABERT-2 calls itself a BERT, but brings code of its own.
+        Some("bert") if is_mosaic(file) => dnabert2(file).map(ModelConfig::DnaBert2),
+        Some("bert") => bert(file).map(ModelConfig::Bert),
+        Some("esm") => esm(file).map(ModelConfig::Esm),
+        // Some published versions of the second Nucleotide Transformer.
+        None if file.get("add_bias_fnn").is_some() => esm(file).map(ModelConfig::Esm),
         other => Err(ImportError::Architecture {
             path: file.path().to_owned(),
             key: "model_type",
@@ -42,14 +51,7 @@ fn opt(file: &JsonFile) -> Result<OptConfig, ImportError> {
     if file.number_or("layerdrop", 0.0)? != 0.0 {
         return Err(file.unsupported("layerdrop", file.number_or("layerdrop", 0.0)?, "0"));
     }
-    let hidden_size = file.size("hidden_size")?;
-    let num_attention_heads = file.size("num_attention_heads")?;
-    if !hidden_size.is_multiple_of(num_attention_heads) {
-        return Err(file.bad(
-            "num_attention_heads",
-            format!("a divisor of hidden_size ({hidden_size})"),
-        ));
-    }
+    let (hidden_size, num_attention_heads) = width_and_heads(file)?;
     Ok(OptConfig {
         vocab_size: file.size("vocab_size")?,
         hidden_size,
@@ -61,25 +63,147 @@ fn opt(file: &JsonFile) -> Result<OptConfig, ImportError> {
         num_attention_heads,
         max_position_embeddings: file.size("max_position_embeddings")?,
         do_layer_norm_before,
-        activation: activation(file)?,
+        activation: activation(file, "activation_function", Activation::Relu)?,
         dropout: file.probability("dropout", 0.1)?,
         attention_dropout: file.probability("attention_dropout", 0.0)?,
         pad_token_id: file.token_id("pad_token_id")?.unwrap_or(1),
     })
 }
 
-fn activation(file: &JsonFile) -> Result<Activation, ImportError> {
-    match file.text("activation_function")? {
-        None | Some("relu") => Ok(Activation::Relu),
+/// `hidden_size` and `num_attention_heads`, the latter a divisor of the former.
+fn width_and_heads(file: &JsonFile) -> Result<(usize, usize), ImportError> {
+    let hidden_size = file.size("hidden_size")?;
+    let num_attention_heads = file.size("num_attention_heads")?;
+    if hidden_size.is_multiple_of(num_attention_heads) {
+        return Ok((hidden_size, num_attention_heads));
+    }
+    let expected = format!("a divisor of hidden_size ({hidden_size})");
+    Err(file.bad("num_attention_heads", expected))
+}
+
+fn activation(file: &JsonFile, key: &str, default: Activation) -> Result<Activation, ImportError> {
+    match file.text(key)? {
+        None => Ok(default),
+        Some("relu") => Ok(Activation::Relu),
         Some("gelu") => Ok(Activation::Gelu),
         Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Ok(Activation::GeluTanh),
         Some("silu" | "swish") => Ok(Activation::Silu),
         Some(other) => Err(file.unsupported(
-            "activation_function",
+            key,
             other,
             "relu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, silu or swish",
         )),
     }
+}
+
+/// Whether a BERT is MosaicML's, with ALiBi.
+fn is_mosaic(file: &JsonFile) -> bool {
+    let code = |map: &Value| map.to_string().contains("bert_layers.");
+    file.get("alibi_starting_size").is_some() || file.get("auto_map").is_some_and(code)
+}
+
+/// Refuses what makes an encoder something else.
+fn plain_encoder(file: &JsonFile) -> Result<(), ImportError> {
+    file.require_flag("is_decoder", false)?;
+    file.require_flag("add_cross_attention", false)
+}
+
+fn bert(file: &JsonFile) -> Result<BertConfig, ImportError> {
+    plain_encoder(file)?;
+    match file.text("position_embedding_type")? {
+        None | Some("absolute") => {}
+        Some(other) => {
+            return Err(file.unsupported("position_embedding_type", other, "absolute"));
+        }
+    }
+    let (hidden_size, num_attention_heads) = width_and_heads(file)?;
+    let hidden_dropout_prob = file.probability("hidden_dropout_prob", 0.1)?;
+    Ok(BertConfig {
+        vocab_size: file.size("vocab_size")?,
+        hidden_size,
+        intermediate_size: file.size("intermediate_size")?,
+        num_hidden_layers: file.size("num_hidden_layers")?,
+        num_attention_heads,
+        max_position_embeddings: file.size("max_position_embeddings")?,
+        type_vocab_size: file.optional_size("type_vocab_size")?.unwrap_or(2),
+        layer_norm_eps: positive(file, "layer_norm_eps", 1e-12)?,
+        activation: activation(file, "hidden_act", Activation::Gelu)?,
+        hidden_dropout_prob,
+        attention_probs_dropout_prob: file.probability("attention_probs_dropout_prob", 0.1)?,
+        classifier_dropout: file.probability("classifier_dropout", hidden_dropout_prob)?,
+        pad_token_id: file.token_id("pad_token_id")?.unwrap_or(0),
+    })
+}
+
+fn dnabert2(file: &JsonFile) -> Result<DnaBert2Config, ImportError> {
+    plain_encoder(file)?;
+    match file.text("hidden_act")? {
+        None | Some("gelu") => {}
+        Some(other) => return Err(file.unsupported("hidden_act", other, "gelu")),
+    }
+    let (hidden_size, num_attention_heads) = width_and_heads(file)?;
+    let hidden_dropout_prob = file.probability("hidden_dropout_prob", 0.1)?;
+    Ok(DnaBert2Config {
+        vocab_size: file.size("vocab_size")?,
+        hidden_size,
+        intermediate_size: file.size("intermediate_size")?,
+        num_hidden_layers: file.size("num_hidden_layers")?,
+        num_attention_heads,
+        type_vocab_size: file.optional_size("type_vocab_size")?.unwrap_or(2),
+        layer_norm_eps: positive(file, "layer_norm_eps", 1e-12)?,
+        hidden_dropout_prob,
+        attention_probs_dropout_prob: file.probability("attention_probs_dropout_prob", 0.0)?,
+        classifier_dropout: file.probability("classifier_dropout", hidden_dropout_prob)?,
+    })
+}
+
+fn esm(file: &JsonFile) -> Result<EsmConfig, ImportError> {
+    plain_encoder(file)?;
+    file.require_flag("is_folding_model", false)?;
+    let positions = match file.text("position_embedding_type")? {
+        None | Some("absolute") => EsmPositions::Learned,
+        Some("rotary") => EsmPositions::Rotary,
+        Some(other) => {
+            let supported = "absolute or rotary";
+            return Err(file.unsupported("position_embedding_type", other, supported));
+        }
+    };
+    let mlp = match file.get("add_bias_fnn") {
+        // Only the gated MLP of the second Nucleotide Transformer has the key.
+        Some(_) => EsmMlp::Gated {
+            bias: file.flag_or("add_bias_fnn", true)?,
+        },
+        None => EsmMlp::Gelu,
+    };
+    let (hidden_size, num_attention_heads) = width_and_heads(file)?;
+    let head_width = hidden_size / num_attention_heads;
+    if positions == EsmPositions::Rotary && !head_width.is_multiple_of(2) {
+        let expected =
+            "a divisor of hidden_size that leaves heads of even width, for rotary positions";
+        return Err(file.bad("num_attention_heads", expected));
+    }
+    let pad_token_id = file.token_id("pad_token_id")?.unwrap_or(1);
+    let max_position_embeddings = file.size("max_position_embeddings")?;
+    if max_position_embeddings <= pad_token_id as usize + 1 {
+        let expected = format!("more than pad_token_id ({pad_token_id}) and one");
+        return Err(file.bad("max_position_embeddings", expected));
+    }
+    Ok(EsmConfig {
+        vocab_size: file.size("vocab_size")?,
+        hidden_size,
+        intermediate_size: file.size("intermediate_size")?,
+        num_hidden_layers: file.size("num_hidden_layers")?,
+        num_attention_heads,
+        max_position_embeddings,
+        positions,
+        mlp,
+        emb_layer_norm_before: file.flag_or("emb_layer_norm_before", false)?,
+        token_dropout: file.flag_or("token_dropout", false)?,
+        layer_norm_eps: positive(file, "layer_norm_eps", 1e-12)?,
+        hidden_dropout_prob: file.probability("hidden_dropout_prob", 0.1)?,
+        attention_probs_dropout_prob: file.probability("attention_probs_dropout_prob", 0.1)?,
+        pad_token_id,
+    })
 }
 
 fn llama(file: &JsonFile) -> Result<LlamaConfig, ImportError> {

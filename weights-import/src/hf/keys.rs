@@ -1,92 +1,231 @@
 //! The key tables: which tensors each model has, and which it leaves alone.
 
 use lingo_core::models::ModelConfig;
+use lingo_core::models::esm::{EsmMlp, EsmPositions};
 
 use crate::tensors::Role;
 
 /// Wrappers around a backbone's keys, the longest first.
-const PREFIXES: [&str; 3] = ["model.decoder.", "model.", "decoder."];
+const PREFIXES: [&str; 5] = ["model.decoder.", "model.", "decoder.", "bert.", "esm."];
 
-/// What OPT has in each layer.
-const OPT_LAYER: [&str; 16] = [
-    "self_attn.q_proj.weight",
-    "self_attn.q_proj.bias",
-    "self_attn.k_proj.weight",
-    "self_attn.k_proj.bias",
-    "self_attn.v_proj.weight",
-    "self_attn.v_proj.bias",
-    "self_attn.out_proj.weight",
-    "self_attn.out_proj.bias",
-    "self_attn_layer_norm.weight",
-    "self_attn_layer_norm.bias",
-    "fc1.weight",
-    "fc1.bias",
-    "fc2.weight",
-    "fc2.bias",
-    "final_layer_norm.weight",
-    "final_layer_norm.bias",
-];
+/// What a model has, and what is left alone, by canonical names. Matrices stand with the suffixes of their tensors.
+struct KeyTable {
+    layers: usize,
+    /// What a layer's number follows.
+    stem: &'static str,
+    in_layer: Vec<&'static str>,
+    /// What is there once.
+    outside: Vec<&'static str>,
+    /// Parts of no use for classification: whole modules, or names within a layer.
+    ignored: &'static [&'static str],
+}
 
-/// What LLaMA has in each layer.
-const LLAMA_LAYER: [&str; 9] = [
-    "self_attn.q_proj.weight",
-    "self_attn.k_proj.weight",
-    "self_attn.v_proj.weight",
-    "self_attn.o_proj.weight",
-    "mlp.gate_proj.weight",
-    "mlp.up_proj.weight",
-    "mlp.down_proj.weight",
-    "input_layernorm.weight",
-    "post_attention_layernorm.weight",
-];
+const WEIGHT: &str = ".weight";
+const BIAS: &str = ".bias";
 
-/// The classification head.
-pub(crate) const HEAD: &str = "score.weight";
+fn table(config: &ModelConfig) -> KeyTable {
+    match config {
+        ModelConfig::Opt(opt) => KeyTable {
+            layers: opt.num_hidden_layers,
+            stem: "layers.",
+            in_layer: vec![
+                "self_attn.q_proj.*",
+                "self_attn.k_proj.*",
+                "self_attn.v_proj.*",
+                "self_attn.out_proj.*",
+                "self_attn_layer_norm.*",
+                "fc1.*",
+                "fc2.*",
+                "final_layer_norm.*",
+            ],
+            outside: [
+                &["embed_tokens.weight", "embed_positions.weight"],
+                when(
+                    opt.word_embed_proj_dim != opt.hidden_size,
+                    &["project_in.weight", "project_out.weight"],
+                ),
+                when(opt.do_layer_norm_before, &["final_layer_norm.*"]),
+            ]
+            .concat(),
+            ignored: &["lm_head"],
+        },
+        ModelConfig::Llama(llama) => KeyTable {
+            layers: llama.num_hidden_layers,
+            stem: "layers.",
+            in_layer: vec![
+                "self_attn.q_proj.weight",
+                "self_attn.k_proj.weight",
+                "self_attn.v_proj.weight",
+                "self_attn.o_proj.weight",
+                "mlp.gate_proj.weight",
+                "mlp.up_proj.weight",
+                "mlp.down_proj.weight",
+                "input_layernorm.weight",
+                "post_attention_layernorm.weight",
+            ],
+            outside: vec!["embed_tokens.weight", "norm.weight"],
+            ignored: &["lm_head"],
+        },
+        ModelConfig::Bert(bert) => KeyTable {
+            layers: bert.num_hidden_layers,
+            stem: "encoder.layer.",
+            in_layer: vec![
+                "attention.self.query.*",
+                "attention.self.key.*",
+                "attention.self.value.*",
+                "attention.output.dense.*",
+                "attention.output.LayerNorm.*",
+                "intermediate.dense.*",
+                "output.dense.*",
+                "output.LayerNorm.*",
+            ],
+            outside: vec![
+                "embeddings.word_embeddings.weight",
+                "embeddings.position_embeddings.weight",
+                "embeddings.token_type_embeddings.weight",
+                "embeddings.LayerNorm.*",
+                "pooler.dense.*",
+            ],
+            ignored: &["cls", "embeddings.position_ids"],
+        },
+        ModelConfig::Esm(esm) => KeyTable {
+            layers: esm.num_hidden_layers,
+            stem: "encoder.layer.",
+            in_layer: [
+                &[
+                    "attention.LayerNorm.*",
+                    "attention.self.query.*",
+                    "attention.self.key.*",
+                    "attention.self.value.*",
+                    "attention.output.dense.*",
+                    "LayerNorm.*",
+                    "intermediate.dense.weight",
+                    "output.dense.weight",
+                ],
+                when(
+                    esm.mlp != EsmMlp::Gated { bias: false },
+                    &["intermediate.dense.bias", "output.dense.bias"],
+                ),
+            ]
+            .concat(),
+            outside: [
+                &[
+                    "embeddings.word_embeddings.weight",
+                    "encoder.emb_layer_norm_after.*",
+                ],
+                when(
+                    esm.positions == EsmPositions::Learned,
+                    &["embeddings.position_embeddings.weight"],
+                ),
+                when(esm.emb_layer_norm_before, &["embeddings.layer_norm.*"]),
+            ]
+            .concat(),
+            ignored: &[
+                "lm_head",
+                "contact_head",
+                "pooler",
+                "embeddings.position_ids",
+                // Of checkpoints with rotary positions; learned ones are listed above.
+                "embeddings.position_embeddings",
+            ],
+        },
+        ModelConfig::DnaBert2(dnabert2) => KeyTable {
+            layers: dnabert2.num_hidden_layers,
+            stem: "encoder.layer.",
+            in_layer: vec![
+                "attention.self.Wqkv.*",
+                "attention.output.dense.*",
+                "attention.output.LayerNorm.*",
+                "mlp.gated_layers.weight",
+                "mlp.wo.*",
+                "mlp.layernorm.*",
+            ],
+            outside: vec![
+                "embeddings.word_embeddings.weight",
+                "embeddings.token_type_embeddings.weight",
+                "embeddings.LayerNorm.*",
+            ],
+            ignored: &["cls", "embeddings.position_ids"],
+        },
+    }
+}
 
-/// A language model's output matrix, which classification has no use for.
-pub(crate) const LM_HEAD: &str = "lm_head.weight";
+/// The names, where they are there at all.
+fn when(there: bool, names: &'static [&'static str]) -> &'static [&'static str] {
+    if there { names } else { &[] }
+}
 
-/// A key without the wrappers that differ between checkpoints.
-pub(crate) fn canonical(key: &str) -> &str {
-    PREFIXES
+/// A key without the wrappers that differ between checkpoints, and with today's names of norms.
+pub(crate) fn canonical(key: &str) -> String {
+    let inside = PREFIXES
         .iter()
         .find_map(|prefix| key.strip_prefix(prefix))
-        .unwrap_or(key)
+        .unwrap_or(key);
+    // TensorFlow's names, which the first BERT checkpoints kept.
+    for (old, new) in [
+        ("LayerNorm.gamma", "LayerNorm.weight"),
+        ("LayerNorm.beta", "LayerNorm.bias"),
+    ] {
+        if let Some(stem) = inside.strip_suffix(old) {
+            return format!("{stem}{new}");
+        }
+    }
+    inside.to_owned()
 }
 
 /// What a canonical name is to the model.
 pub(crate) fn role(config: &ModelConfig, name: &str) -> Role {
-    if name == HEAD {
-        return Role::Head;
-    }
-    if name == LM_HEAD || name.ends_with(".rotary_emb.inv_freq") || name == "rotary_emb.inv_freq" {
-        return Role::Ignored;
-    }
-    let (layers, in_layer): (usize, &[&str]) = match config {
-        ModelConfig::Opt(opt) => (opt.num_hidden_layers, &OPT_LAYER),
-        ModelConfig::Llama(llama) => (llama.num_hidden_layers, &LLAMA_LAYER),
+    let table = table(config);
+    let of_layer = layer(name, table.stem);
+    let used = match of_layer {
+        Some((index, rest)) => {
+            index < table.layers && table.in_layer.iter().any(|key| stands_for(key, rest))
+        }
+        None => table.outside.iter().any(|key| stands_for(key, name)),
     };
-    let used = match layer(name) {
-        Some((index, rest)) => index < layers && in_layer.contains(&rest),
-        None => match (config, name) {
-            (_, "embed_tokens.weight")
-            | (ModelConfig::Opt(_), "embed_positions.weight")
-            | (ModelConfig::Llama(_), "norm.weight") => true,
-            (ModelConfig::Opt(opt), "project_in.weight" | "project_out.weight") => {
-                opt.word_embed_proj_dim != opt.hidden_size
-            }
-            (ModelConfig::Opt(opt), "final_layer_norm.weight" | "final_layer_norm.bias") => {
-                opt.do_layer_norm_before
-            }
-            _ => false,
-        },
+    let head = config.head();
+    let of_head = |layer: &str| {
+        name.strip_prefix(layer)
+            .is_some_and(|end| [WEIGHT, BIAS].contains(&end))
     };
-    if used { Role::Used } else { Role::Unknown }
+    let within = of_layer.map_or(name, |(_, rest)| rest);
+    let ignored = |module: &str| {
+        within
+            .strip_prefix(module)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    if used {
+        Role::Used
+    } else if of_head(head.output) || head.pooler.is_some_and(of_head) {
+        Role::Head
+    } else if table.ignored.iter().any(|module| ignored(module)) || is_rotary(name) {
+        Role::Ignored
+    } else {
+        Role::Unknown
+    }
 }
 
-/// Splits `layers.N.rest`; N in plain decimals.
-fn layer(name: &str) -> Option<(usize, &str)> {
-    let (digits, rest) = name.strip_prefix("layers.")?.split_once('.')?;
+/// Whether a tensor holds rotary frequencies, which follow from the configuration. Some versions of transformers write
+/// them under `layer.*`, with the asterisk.
+fn is_rotary(name: &str) -> bool {
+    ["rotary_emb.inv_freq", "rotary_embeddings.inv_freq"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+/// Whether an entry of a table, `fc1.*` or `norm.weight`, stands for the tensor.
+fn stands_for(key: &str, name: &str) -> bool {
+    match key.strip_suffix(".*") {
+        Some(layer) => name
+            .strip_prefix(layer)
+            .is_some_and(|end| [WEIGHT, BIAS].contains(&end)),
+        None => key == name,
+    }
+}
+
+/// Splits `layers.N.rest` where the stem is `layers.`; N in plain decimals.
+fn layer<'a>(name: &'a str, stem: &str) -> Option<(usize, &'a str)> {
+    let (digits, rest) = name.strip_prefix(stem)?.split_once('.')?;
     let index: usize = digits.parse().ok()?;
     (index.to_string() == digits).then_some((index, rest))
 }
@@ -106,10 +245,15 @@ mod tests {
             assert_eq!(canonical(key), "layers.0.fc1.weight");
         }
         assert_eq!(canonical("score.weight"), "score.weight");
+        assert_eq!(
+            canonical("bert.embeddings.LayerNorm.gamma"),
+            "embeddings.LayerNorm.weight"
+        );
     }
 
     #[test]
     fn layers_are_numbered_in_plain_decimals() {
+        let layer = |name| layer(name, "layers.");
         assert_eq!(layer("layers.12.fc1.weight"), Some((12, "fc1.weight")));
         for name in [
             "layers.012.fc1.weight",

@@ -38,7 +38,7 @@ pub(crate) fn open(
             if index.is_some_and(|index| !index.places(&source, path)) {
                 continue;
             }
-            let name = keys::canonical(&source).to_owned();
+            let name = keys::canonical(&source);
             tensors.push(Stored {
                 role: keys::role(config, &name),
                 name,

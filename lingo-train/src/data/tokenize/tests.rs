@@ -82,7 +82,7 @@ fn decode(tokenizer: &Tokenizer, ids: &[u32]) -> String {
 #[test]
 fn the_text_is_prefix_sequence_and_suffix_after_the_first_token() {
     let tokenizer = small_tokenizer();
-    let encoder = Encoder::new(tokenizer.clone(), Some(2), prompt(), 0);
+    let encoder = Encoder::new(tokenizer.clone(), [Some(2), None], prompt(), 0);
     let records = records("ACGTN", 5, 60);
     let (samples, report) = encoder.encode(&records).unwrap();
     for (record, sample) in records.iter().zip(&samples) {
@@ -118,10 +118,10 @@ fn what_is_too_long_loses_dna_from_its_end_and_nothing_else() {
     for prompt in prompts {
         for bos in [None, Some(2)] {
             let records = records("ACGT", 6, 90);
-            let whole = Encoder::new(tokenizer.clone(), bos, prompt.clone(), 0);
+            let whole = Encoder::new(tokenizer.clone(), [bos, None], prompt.clone(), 0);
             let (whole, _) = whole.encode(&records).unwrap();
             for limit in 22..40 {
-                let encoder = Encoder::new(tokenizer.clone(), bos, prompt.clone(), limit);
+                let encoder = Encoder::new(tokenizer.clone(), [bos, None], prompt.clone(), limit);
                 let (samples, report) = encoder.encode(&records).unwrap();
                 let mut kept_bp = 0;
                 for ((sample, whole), record) in samples.iter().zip(&whole).zip(&records) {
@@ -175,7 +175,7 @@ fn a_limit_without_room_for_dna_is_an_error_that_names_the_key_and_the_need() {
     let records = records("ACGT", 3, 90);
     let prompt_tokens = tokenizer.encode(PREFIX.trim_end(), false).unwrap().len()
         + tokenizer.encode(SUFFIX, false).unwrap().len();
-    let error = Encoder::new(tokenizer.clone(), Some(2), prompt(), prompt_tokens)
+    let error = Encoder::new(tokenizer.clone(), [Some(2), None], prompt(), prompt_tokens)
         .encode(&records)
         .unwrap_err();
     let EncodeError::NoRoom { needed, .. } = &error else {
@@ -185,8 +185,9 @@ fn a_limit_without_room_for_dna_is_an_error_that_names_the_key_and_the_need() {
         error.to_string().contains("tokenizer.max_tokens"),
         "{error}"
     );
-    let encode =
-        |limit| Encoder::new(tokenizer.clone(), Some(2), prompt(), limit).encode(&records[..1]);
+    let encode = |limit| {
+        Encoder::new(tokenizer.clone(), [Some(2), None], prompt(), limit).encode(&records[..1])
+    };
     assert!(encode(*needed).is_ok());
     assert!(encode(*needed - 1).is_err());
 }
@@ -208,7 +209,7 @@ fn base_pairs_a_token_count_dna_alone() {
             .build()
             .unwrap(),
     );
-    let encoder = Encoder::new(tokenizer, None, Prompt::new("xyxy", "yyy"), 0);
+    let encoder = Encoder::new(tokenizer, [None; 2], Prompt::new("xyxy", "yyy"), 0);
     let (samples, report) = encoder.encode(&[record(0, "ACACGTAC".into())]).unwrap();
     assert_eq!(samples[0].ids, [4, 5, 4, 5, 6, 6, 2, 3, 6, 5, 5, 5]);
     assert_eq!((report.bp, report.dna_tokens, report.tokens), (8, 5, 12));
@@ -219,7 +220,7 @@ fn base_pairs_a_token_count_dna_alone() {
 fn truncation_and_padding_of_the_tokenizer_file_are_off() {
     let mut tokenizer = small_tokenizer();
     let records = records("ACGT", 2, 90);
-    let (expected, _) = Encoder::new(tokenizer.clone(), None, prompt(), 0)
+    let (expected, _) = Encoder::new(tokenizer.clone(), [None; 2], prompt(), 0)
         .encode(&records)
         .unwrap();
     let truncation = TruncationParams {
@@ -228,7 +229,7 @@ fn truncation_and_padding_of_the_tokenizer_file_are_off() {
     };
     tokenizer.with_truncation(Some(truncation)).unwrap();
     tokenizer.with_padding(Some(Default::default()));
-    let (found, _) = Encoder::new(tokenizer, None, prompt(), 0)
+    let (found, _) = Encoder::new(tokenizer, [None; 2], prompt(), 0)
         .encode(&records)
         .unwrap();
     assert_eq!(found, expected);
@@ -251,7 +252,7 @@ fn opts_tokens_of_real_dna_equal_the_reference() {
         .iter()
         .map(|g| record(0, g.sequence.clone()))
         .collect();
-    let (samples, _) = Encoder::new(tokenizer, Some(2), Prompt::default(), 0)
+    let (samples, _) = Encoder::new(tokenizer, [Some(2), None], Prompt::default(), 0)
         .encode(&records)
         .unwrap();
     assert_eq!(samples.len(), 20);

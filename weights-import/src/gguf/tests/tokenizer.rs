@@ -72,7 +72,8 @@ fn an_unknown_tokenizer_asks_for_a_tokenizer_json_and_uses_it() {
     );
 
     let other = tiny().open().unwrap().tokenizer().unwrap();
-    other.save(&folder.path().join("tokenizer.json")).unwrap();
+    let beside = folder.path().join("tokenizer.json");
+    other.tokenizer.save(beside, false).unwrap();
     let found = checkpoint.tokenizer().unwrap();
     assert_eq!(
         found.tokenizer.encode("AC1", false).unwrap().get_ids(),

@@ -38,28 +38,6 @@ fn opt_texts_begin_with_its_end_of_text_token() {
 }
 
 #[test]
-fn a_saved_tokenizer_reads_back_the_same() {
-    let folder = model(&config(), &tensors(""));
-    write_vocabulary(folder.path());
-    let found = Checkpoint::open(folder.path())
-        .unwrap()
-        .tokenizer()
-        .unwrap();
-    let path = folder.path().join("saved.json");
-    found.save(&path).unwrap();
-    let again = crate::TextTokenizer::from_file(&path, found.bos, found.pad).unwrap();
-    let ids = |tokenizer: &crate::TextTokenizer| {
-        tokenizer
-            .tokenizer
-            .encode("CACAC<pad>", false)
-            .unwrap()
-            .get_ids()
-            .to_vec()
-    };
-    assert_eq!(ids(&found), ids(&again));
-}
-
-#[test]
 fn added_tokens_must_have_the_ids_they_claim() {
     let folder = model(&config(), &tensors(""));
     write_vocabulary(folder.path());
@@ -119,7 +97,7 @@ fn a_vocabulary_of_an_unknown_class_is_refused() {
 }
 
 #[test]
-fn the_template_of_a_tokenizer_json_says_what_goes_in_front() {
+fn the_template_of_a_tokenizer_json_says_what_goes_around_a_text() {
     let folder = model(&config(), &tensors(""));
     write_vocabulary(folder.path());
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
@@ -140,12 +118,16 @@ fn the_template_of_a_tokenizer_json_says_what_goes_in_front() {
     let mut read = |template: Value| {
         file["post_processor"] = template;
         std::fs::write(folder.path().join("tokenizer.json"), file.to_string()).unwrap();
-        checkpoint.tokenizer().map(|found| found.bos)
+        checkpoint.tokenizer().map(|found| (found.bos, found.eos))
     };
-    assert_eq!(read(Value::Null).unwrap(), None);
-    assert_eq!(read(template(special.clone(), json!([]))).unwrap(), Some(0));
-    let error = read(template(json!([]), special.clone()))
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("add_bos_token"), "{error}");
+    let none = || json!([]);
+    assert_eq!(read(Value::Null).unwrap(), (None, None));
+    let (before, after) = (special.clone(), special.clone());
+    assert_eq!(read(template(before, none())).unwrap(), (Some(0), None));
+    assert_eq!(read(template(none(), after)).unwrap(), (None, Some(0)));
+    let both = template(special.clone(), special.clone());
+    assert_eq!(read(both).unwrap(), (Some(0), Some(0)));
+    let twice = json!([special[0], special[0]]);
+    let error = read(template(twice, none())).unwrap_err().to_string();
+    assert!(error.contains("at most one token"), "{error}");
 }
