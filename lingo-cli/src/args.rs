@@ -89,8 +89,9 @@ pub struct RunArgs {
 /// How a model is loaded for scoring.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A run folder, an adapter in it (best or last), or the folder of a fine-tuned Hugging Face classifier.
-    #[arg(value_name = "RUN_DIR|MODEL_DIR")]
+    /// A run folder, an adapter in it (best or last), or a fine-tuned Hugging Face classifier: its folder, or its name
+    /// on the hub (owner/name).
+    #[arg(value_name = "RUN_DIR|MODEL")]
     pub model: PathBuf,
     /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray.
     #[arg(long, default_value = "cpu")]
@@ -185,7 +186,7 @@ pub struct PredictArgs {
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// A Hugging Face folder or a .gguf file.
+    /// A Hugging Face folder, a .gguf file, or a model of the Hugging Face hub (owner/name or owner/name@revision).
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// List every tensor.

@@ -8,6 +8,7 @@ mod args;
 mod command;
 mod dashboard;
 mod device;
+mod hub;
 mod progress;
 mod scorer;
 

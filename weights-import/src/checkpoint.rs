@@ -276,7 +276,11 @@ fn has_gguf_extension(path: &Path) -> bool {
 
 /// Names of the folder's first files, for messages.
 pub(crate) fn file_names(folder: &Path) -> Vec<String> {
-    let mut names = file_names_of(folder, |_| true);
+    listed(file_names_of(folder, |_| true))
+}
+
+/// As many names as a message holds.
+pub(crate) fn listed(mut names: Vec<String>) -> Vec<String> {
     if names.len() > LISTED_FILES {
         names.truncate(LISTED_FILES);
         names.push("...".to_owned());

@@ -16,6 +16,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`hub`] fetches such folders from the Hugging Face hub.
 
 mod bpe;
 mod checkpoint;
@@ -23,6 +25,7 @@ mod encoding;
 mod error;
 mod gguf;
 mod hf;
+pub mod hub;
 mod json;
 mod mapped;
 mod tensors;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may panic, as tests do
 
 mod errors;
+mod hub;
+mod hub_server;
 mod place;
 mod predictions;
 mod runs;

@@ -315,6 +315,27 @@ fn relative_paths_are_of_the_run_file_first_and_absolute_in_the_end() {
 }
 
 #[test]
+fn a_model_that_is_no_path_may_be_a_name_of_two_parts() {
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir_all(folder.path().join("models/tiny")).unwrap();
+    let path = folder.path().join("run.toml");
+    let model = |written: &str| {
+        let text = MINIMAL.replace("model = \"m.gguf\"", &format!("model = {written:?}"));
+        std::fs::write(&path, text).unwrap();
+        RunConfig::load(&path, &[]).unwrap().model
+    };
+    assert_eq!(model("models/tiny"), folder.path().join("models/tiny"));
+    for name in ["facebook/opt-125m", "facebook/opt-125m@main"] {
+        assert_eq!(model(name), Path::new(name));
+    }
+    let here = std::env::current_dir().unwrap();
+    for path in ["tiny", "./models/none", "a/models/none", "../none"] {
+        let absolute = std::path::absolute(here.join(path)).unwrap();
+        assert_eq!(model(path), absolute);
+    }
+}
+
+#[test]
 fn the_vocabulary_is_restricted_under_adapters_unless_said_otherwise() {
     let of = |method, restrict| {
         let overrides = [("adapter.method", method), ("tokenizer.restrict", restrict)];
