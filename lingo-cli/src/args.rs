@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use lingo_train::data::Prompt;
+use lingo_train::config::{PromptConfig, TokenizerKind};
 
 /// Fine-tune language models on genomes.
 ///
@@ -118,14 +119,29 @@ pub struct PromptArgs {
 }
 
 impl PromptArgs {
-    /// The prompt that the options give, if they give one.
-    pub fn prompt(&self) -> Option<Prompt> {
+    /// Whether one of the options is there.
+    pub fn is_given(&self) -> bool {
+        self.prefix.is_some() || self.suffix.is_some()
+    }
+
+    /// The prompt that the options give; what they leave out is empty.
+    pub fn prompt_or_none(&self) -> PromptConfig {
         let text = |option: &Option<String>| {
             let option = option.as_deref().unwrap_or_default();
-            option.replace("\\n", "\n")
+            Some(option.replace("\\n", "\n"))
         };
-        (self.prefix.is_some() || self.suffix.is_some())
-            .then(|| Prompt::new(text(&self.prefix), text(&self.suffix)))
+        PromptConfig {
+            prefix: text(&self.prefix),
+            suffix: text(&self.suffix),
+        }
+    }
+
+    /// The prompt that the options give, or the one that a run has by default.
+    pub fn prompt_or_default(&self) -> PromptConfig {
+        match self.is_given() {
+            true => self.prompt_or_none(),
+            false => PromptConfig::default(),
+        }
     }
 }
 
@@ -195,8 +211,20 @@ pub struct InspectArgs {
     /// Count the tokens of these sequences: a file, or a folder with train.csv.
     #[arg(long, value_name = "FILE|DIR")]
     pub data: Option<PathBuf>,
+    /// Count tokens of this kind; by default, of the one that the model was pretrained with.
+    #[arg(long, value_name = "KIND", value_parser = tokenizer_kind())]
+    pub tokenizer: Option<TokenizerKind>,
     #[command(flatten)]
     pub prompt: PromptArgs,
+}
+
+fn tokenizer_kind() -> impl TypedValueParser<Value = TokenizerKind> {
+    PossibleValuesParser::new(TokenizerKind::ALL.map(TokenizerKind::name)).map(|name| {
+        let kind = TokenizerKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name);
+        kind.unwrap_or(TokenizerKind::Bpe)
+    })
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use burn::data::dataloader::DataLoader as _;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
-use lingo_core::nn::Loader;
+use lingo_core::nn::{AddedTokens, Loader};
 use lingo_train::data::{EvalLoader, Prompt, Record, Sample};
 use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Saved};
-use lingo_train::task::{Text, TextEncoder};
+use lingo_train::task::{Layout, SequenceEncoder, Text};
 use lingo_train::workers::Workers;
 use weights_import::Checkpoint;
 
@@ -23,7 +23,7 @@ const EVALUATED_AT_ONCE: usize = 8;
 /// A classifier with its text encoder.
 pub struct Scorer {
     classifier: Classifier,
-    text: TextEncoder,
+    text: SequenceEncoder,
     batch_size: usize,
     workers: Workers,
 }
@@ -49,7 +49,7 @@ impl Scorer {
     }
 
     fn from_run(dir: &Path, args: &ModelArgs, selected: &Selected) -> Result<Self> {
-        if args.prompt.prompt().is_some() {
+        if args.prompt.is_given() {
             bail!(
                 "--prefix and --suffix are for plain models: a run is scored with the prompt it was trained with"
             );
@@ -72,15 +72,19 @@ impl Scorer {
                 manifest.model_type
             );
         }
-        let prompt = Prompt::new(&manifest.prefix, &manifest.suffix);
-        let text = TextEncoder::new(
+        let layout = Layout {
+            kind: manifest.tokenizer,
+            prompt: Prompt::new(&manifest.prefix, &manifest.suffix),
+        };
+        let text = SequenceEncoder::new(
             text(&checkpoint)?,
-            prompt,
+            layout,
             manifest.max_tokens,
             manifest.restricted,
             checkpoint.config(),
         )?;
-        let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
+        let device = selected.device.clone();
+        let backbone = load_backbone(&mut checkpoint, &text, selected, device, manifest.seed)?;
         let classifier = Classifier::with_new_head(
             backbone,
             checkpoint.config().head(),
@@ -117,9 +121,11 @@ impl Scorer {
                 model.name.display()
             );
         }
-        let prompt = args.prompt.prompt().unwrap_or_default();
-        let text = TextEncoder::new(text(&checkpoint)?, prompt, 0, true, checkpoint.config())?;
-        let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone())?;
+        let (text, model) = (text(&checkpoint)?, checkpoint.config());
+        let prompt = args.prompt.prompt_or_none();
+        let layout = Layout::choose(None, &prompt, text.as_ref(), model)?;
+        let text = SequenceEncoder::new(text, layout, 0, true, model)?;
+        let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone(), 0)?;
         let layout = checkpoint.config().head();
         let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
         let classifier = Classifier::with_own_head(backbone, layout, classes, &mut loader)?;
@@ -182,28 +188,32 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// A checkpoint's tokenizer.
-pub fn text(checkpoint: &Checkpoint) -> Result<Text> {
+/// A checkpoint's text tokenizer; none of the Nucleotide Transformer, whose tokens follow from a rule.
+pub fn text(checkpoint: &Checkpoint) -> Result<Option<Text>> {
+    if matches!(checkpoint.config(), ModelConfig::Esm(_)) {
+        return Ok(None);
+    }
     let weights_import::TextTokenizer {
         tokenizer,
         bos,
         eos,
         pad,
     } = checkpoint.tokenizer()?;
-    Ok(Text {
+    Ok(Some(Text {
         tokenizer,
         bos,
         eos,
         pad,
-    })
+    }))
 }
 
-/// Loads the backbone with the rows of the token table that `text` keeps.
+/// Loads the backbone with the rows of the token table that `text` keeps, and those that it adds, drawn from `seed`.
 pub fn load_backbone(
     checkpoint: &mut Checkpoint,
-    text: &TextEncoder,
+    text: &SequenceEncoder,
     selected: &Selected,
     device: burn::tensor::Device,
+    seed: u64,
 ) -> Result<Pretrained> {
     let config: ModelConfig = checkpoint.config().clone();
     let [rows, width] = config.token_table();
@@ -222,7 +232,11 @@ pub fn load_backbone(
         );
     }
     let rows: Option<Vec<u32>> = text.rows().map(<[u32]>::to_vec);
-    let mut loader = Loader::new(checkpoint, &device, rows.as_deref());
+    let added = AddedTokens {
+        count: text.added,
+        seed,
+    };
+    let mut loader = Loader::new(checkpoint, &device, rows.as_deref()).with_added_tokens(added);
     let backbone = Pretrained::load(&config, &mut loader)?;
     checkpoint.check_complete()?;
     Ok(backbone)

@@ -20,7 +20,7 @@ use plan::Plan;
 pub use training::Surroundings;
 
 use crate::bench::{self, Speed};
-use crate::config::{Method, RunConfig};
+use crate::config::{Method, PromptConfig, RunConfig};
 use crate::data::Sample;
 use crate::step::{Clock, Trainee};
 use crate::task::Task;
@@ -43,12 +43,15 @@ impl Run {
     /// If a target names nothing, the metric that selects is undefined on dev, or there is no step to train or
     /// prune in.
     pub fn prepare(
-        config: RunConfig,
+        mut config: RunConfig,
         task: Task,
         model: &ModelConfig,
         backbone: Pretrained,
     ) -> Result<Self, RunError> {
         let length = Length::new(&config.train, task.train.len())?;
+        // What was left to the model is recorded as it came out.
+        config.tokenizer.kind = Some(task.text.layout.kind);
+        config.prompt = PromptConfig::from(&task.text.layout.prompt);
         let metric = config.train.select_by;
         if metric.needs_two_labels() && same_label(&task.dev) {
             return Err(RunError::UndefinedSelection { metric });
@@ -69,7 +72,10 @@ impl Run {
         let ranks = rank_control(&config, &classifier, length.total_steps)?;
         let trainable_parameters = match config.adapter.method {
             Method::Full => total_parameters,
-            _ => classifier.adapter_parameters() + classifier.head_parameters(),
+            _ => {
+                let added = task.text.added * model.token_table()[1];
+                classifier.adapter_parameters() + classifier.head_parameters() + added
+            }
         };
         Ok(Self {
             plan: Plan {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use write::save;
 
-use crate::config::Method;
+use crate::config::{Method, TokenizerKind};
 use crate::record::RecordError;
 
 /// The file with the tensors.
@@ -19,7 +19,7 @@ pub const TENSORS_FILE: &str = "adapter.safetensors";
 /// The file that describes them.
 pub const MANIFEST_FILE: &str = "adapter.json";
 /// The version of the format that is written, and the only one that is read.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Why a saved adapter cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +84,8 @@ pub struct Manifest {
     pub method: Method,
     /// `C`.
     pub classes: usize,
+    /// How DNA becomes tokens.
+    pub tokenizer: TokenizerKind,
     /// The prompt's part before the DNA.
     pub prefix: String,
     /// The prompt's part behind the DNA.

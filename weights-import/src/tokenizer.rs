@@ -14,8 +14,10 @@ use crate::json::{self, JsonFile};
 
 /// OPT's bos, eos and unk, where no file says otherwise.
 const OPT_BOS: &str = "</s>";
-/// OPT's padding.
+/// Padding as OPT calls it.
 const OPT_PAD: &str = "<pad>";
+/// Padding as BERT calls it.
+const BERT_PAD: &str = "[PAD]";
 /// A text to see what a tokenizer puts around one.
 const PROBE: &str = "A";
 
@@ -264,11 +266,11 @@ fn merges(path: &Path) -> Result<Merges, ImportError> {
 /// first of all. What it is makes no difference, since padding is never attended to or pooled.
 fn pad(tokenizer: &Tokenizer, config: &ModelConfig, names: &SpecialNames) -> u32 {
     let [rows, _] = config.token_table();
-    let default = matches!(config, ModelConfig::Opt(_)).then_some(OPT_PAD);
     let id = |name: Option<&str>| name.and_then(|name| tokenizer.token_to_id(name));
     [
         id(names.pad.as_deref()),
-        id(default),
+        id(Some(OPT_PAD)),
+        id(Some(BERT_PAD)),
         config.pad_token_id(),
         id(names.eos.as_deref()),
     ]

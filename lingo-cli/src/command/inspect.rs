@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use lingo_core::adapter::target::paper_names_of;
 use lingo_core::models::ModelConfig;
-use lingo_train::config::PromptConfig;
-use lingo_train::data::{Prompt, read_sequences};
+use lingo_train::data::read_sequences;
 use lingo_train::saved::Saved;
-use lingo_train::task::TextEncoder;
+use lingo_train::task::{Layout, SequenceEncoder};
 use weights_import::{Checkpoint, Role};
 
 use crate::args::InspectArgs;
@@ -41,11 +40,12 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         usize::MAX => result!("input       of any length"),
         limit => result!("input       at most {limit} tokens"),
     }
-    match checkpoint.tokenizer() {
-        Ok(found) => result!(
+    match text(&checkpoint) {
+        Ok(Some(found)) => result!(
             "tokenizer   {} entries",
             found.tokenizer.get_vocab_size(true)
         ),
+        Ok(None) => result!("tokenizer   none needed: k-mers, numbered by a rule"),
         Err(error) => result!("tokenizer   none that can be used: {error}"),
     }
 
@@ -118,14 +118,19 @@ fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpo
         false => data.to_owned(),
     };
     let records = read_sequences(&path)?;
-    let prompt = args.prompt.prompt().unwrap_or_else(|| {
-        let PromptConfig { prefix, suffix } = PromptConfig::default();
-        Prompt::new(prefix, suffix)
-    });
+    let (text, model) = (text(checkpoint)?, checkpoint.config());
+    let prompt = args.prompt.prompt_or_default();
+    let layout = Layout::choose(args.tokenizer, &prompt, text.as_ref(), model)?;
+    let Layout { kind, prompt } = &layout;
     let between = format!("{:?} and {:?}", prompt.prefix, prompt.suffix);
-    let text = TextEncoder::new(text(checkpoint)?, prompt, 0, true, checkpoint.config())?;
+    let how = format!(
+        "{} tokens of {}, each between {between}",
+        kind.name(),
+        path.display()
+    );
+    let text = SequenceEncoder::new(text, layout, 0, true, model)?;
     let (_, report) = text.encoder.encode(&records)?;
-    result!("tokens of {}, each between {between}", path.display());
+    result!("{how}");
     result!(
         "  {} sequences, {} bp, {:.2} bp a token of DNA",
         report.sequences,

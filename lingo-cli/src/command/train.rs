@@ -82,7 +82,7 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
     );
     let task = Task::load(&config, text(&checkpoint)?, checkpoint.config())?;
     let device = selected.device.clone().autodiff();
-    let backbone = load_backbone(&mut checkpoint, &task.text, &selected, device)?;
+    let backbone = load_backbone(&mut checkpoint, &task.text, &selected, device, config.seed)?;
     Ok((
         Run::prepare(config, task, checkpoint.config(), backbone)?,
         selected,

@@ -5,6 +5,7 @@
 mod errors;
 mod hub;
 mod hub_server;
+mod models;
 mod place;
 mod predictions;
 mod runs;

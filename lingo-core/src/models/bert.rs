@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
+use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Activation, Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -53,6 +54,10 @@ pub struct BertConfig {
 impl Architecture for BertConfig {
     fn model_type(&self) -> &'static str {
         "bert"
+    }
+
+    fn reads_text(&self) -> bool {
+        true
     }
 
     fn summary(&self) -> String {
@@ -103,7 +108,7 @@ pub struct Bert {
 #[derive(Module, Debug)]
 pub struct BertEmbeddings {
     /// Token table `[vocab_size, hidden_size]`, or the reachable rows of it.
-    pub word_embeddings: Embedding,
+    pub word_embeddings: TokenEmbedding,
     /// Position table `[max_position_embeddings, hidden_size]`.
     pub position_embeddings: Embedding,
     /// Segment table `[type_vocab_size, hidden_size]`.

@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, activation::gelu};
 
 use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
+use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -48,6 +49,10 @@ pub struct DnaBert2Config {
 impl Architecture for DnaBert2Config {
     fn model_type(&self) -> &'static str {
         "dnabert2"
+    }
+
+    fn reads_text(&self) -> bool {
+        false
     }
 
     fn summary(&self) -> String {
@@ -100,7 +105,7 @@ pub struct DnaBert2 {
 #[derive(Module, Debug)]
 pub struct DnaBert2Embeddings {
     /// Token table `[vocab_size, hidden_size]`, or the reachable rows of it.
-    pub word_embeddings: Embedding,
+    pub word_embeddings: TokenEmbedding,
     /// Segment table `[type_vocab_size, hidden_size]`.
     pub token_type_embeddings: Embedding,
     /// Over the sum of the two; `LayerNorm` in the checkpoint.

@@ -9,6 +9,7 @@ use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch, bert};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::gated::swiglu;
 use crate::nn::rotary::Rotary;
+use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -83,6 +84,10 @@ impl Architecture for EsmConfig {
         "esm"
     }
 
+    fn reads_text(&self) -> bool {
+        false
+    }
+
     fn summary(&self) -> String {
         let positions = match self.positions {
             EsmPositions::Learned => "learned",
@@ -146,11 +151,11 @@ pub struct Esm {
 #[derive(Module, Debug)]
 pub struct EsmEmbeddings {
     /// Token table `[vocab_size, hidden_size]`, or the reachable rows of it.
-    pub word_embeddings: Embedding,
+    pub word_embeddings: TokenEmbedding,
     /// Position table `[max_position_embeddings, hidden_size]`.
     pub position_embeddings: Option<Embedding>,
-    /// Over the sum of the two.
-    pub layer_norm: Option<LayerNorm>,
+    /// Over the sum of the two; `layer_norm` in the checkpoint.
+    pub emb_layer_norm_before: Option<LayerNorm>,
     first_position: usize,
     scale: f64,
 }
@@ -227,7 +232,7 @@ impl Esm {
                 )?),
                 EsmPositions::Rotary => None,
             },
-            layer_norm: config
+            emb_layer_norm_before: config
                 .emb_layer_norm_before
                 .then(|| loader.layer_norm("embeddings.layer_norm", width, epsilon))
                 .transpose()?,
@@ -276,7 +281,7 @@ impl EsmEmbeddings {
             let rows = self.first_position..self.first_position + t;
             x = x + table.weight.val().slice([rows]).unsqueeze();
         }
-        match &self.layer_norm {
+        match &self.emb_layer_norm_before {
             Some(norm) => norm.forward(x),
             None => x,
         }

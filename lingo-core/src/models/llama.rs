@@ -2,7 +2,7 @@
 //! SwiGLU, no biases.
 
 use burn::module::Module;
-use burn::nn::{Embedding, RmsNorm};
+use burn::nn::RmsNorm;
 use burn::tensor::Tensor;
 
 use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
@@ -10,6 +10,7 @@ use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::gated::swiglu;
 use crate::nn::norm::rms_norm;
 use crate::nn::rotary::Rotary;
+use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -57,6 +58,10 @@ impl Architecture for LlamaConfig {
         "llama"
     }
 
+    fn reads_text(&self) -> bool {
+        true
+    }
+
     fn summary(&self) -> String {
         format!(
             "{} layers of width {}, {} heads ({} for keys) of {}, MLP {}, vocabulary {}",
@@ -95,7 +100,7 @@ impl Architecture for LlamaConfig {
 #[derive(Module, Debug)]
 pub struct Llama {
     /// Token table `[vocab_size, hidden_size]`, or the reachable rows of it.
-    pub embed_tokens: Embedding,
+    pub embed_tokens: TokenEmbedding,
     /// The layers, first to last.
     pub layers: Vec<LlamaLayer>,
     /// After the last layer.

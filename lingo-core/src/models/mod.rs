@@ -62,6 +62,9 @@ pub trait Architecture {
     /// Hugging Face's `model_type`, or our own name where theirs is taken.
     fn model_type(&self) -> &'static str;
 
+    /// Whether it was pretrained on language, so that a prompt means something to it.
+    fn reads_text(&self) -> bool;
+
     /// The shape in a line, for people.
     fn summary(&self) -> String;
 

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 
 use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
+use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Activation, Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -64,6 +65,10 @@ impl Architecture for OptConfig {
         "opt"
     }
 
+    fn reads_text(&self) -> bool {
+        true
+    }
+
     fn summary(&self) -> String {
         let layout = match self.do_layer_norm_before {
             true => "pre-LN",
@@ -105,7 +110,7 @@ impl Architecture for OptConfig {
 #[derive(Module, Debug)]
 pub struct Opt {
     /// Token table `[vocab_size, word_embed_proj_dim]`, or the reachable rows of it.
-    pub embed_tokens: Embedding,
+    pub embed_tokens: TokenEmbedding,
     /// Position table `[max_position_embeddings + 2, hidden_size]`.
     pub embed_positions: Embedding,
     /// From the embedding's width to the layers'.

@@ -5,13 +5,28 @@ use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear, RmsNorm};
 use burn::tensor::{Device, Tensor};
 
 use super::Projection;
+use super::token_embedding::TokenEmbedding;
+use crate::adapter::init::normal;
 use crate::weights::{WeightError, WeightSource};
+
+/// Rows of a table that are read at a time to know its spread.
+const ROWS_AT_ONCE: usize = 4096;
 
 /// Reads tensors from a [`WeightSource`] onto a device, as parameters that do not ask for gradients.
 pub struct Loader<'a> {
     source: &'a mut dyn WeightSource,
     device: &'a Device,
     tokens: Option<&'a [u32]>,
+    added: AddedTokens,
+}
+
+/// Tokens that a task brings along, which no checkpoint knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddedTokens {
+    /// How many.
+    pub count: usize,
+    /// What their rows are drawn from.
+    pub seed: u64,
 }
 
 impl<'a> Loader<'a> {
@@ -28,7 +43,14 @@ impl<'a> Loader<'a> {
             source,
             device,
             tokens,
+            added: AddedTokens::default(),
         }
+    }
+
+    /// Gives token embeddings trained rows for tokens of the task's own, numbered behind the loaded rows: drawn from
+    /// N(0, σ²) with the σ of the checkpoint's whole table.
+    pub fn with_added_tokens(self, added: AddedTokens) -> Self {
+        Self { added, ..self }
     }
 
     /// Whether the checkpoint holds the tensor, for those that are optional.
@@ -116,7 +138,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    /// The token embeddings, restricted where the loader is.
+    /// The token embeddings, restricted and extended where the loader says so.
     ///
     /// # Errors
     /// If the tensor cannot be had.
@@ -124,16 +146,46 @@ impl<'a> Loader<'a> {
         &mut self,
         name: &str,
         shape: [usize; 2],
-    ) -> Result<Embedding, WeightError> {
-        let Some(tokens) = self.tokens else {
-            return self.table(name, shape);
+    ) -> Result<TokenEmbedding, WeightError> {
+        let name = format!("{name}.weight");
+        let weight = match self.tokens {
+            Some(tokens) => {
+                let data = self.source.take_rows(&name, shape, tokens)?;
+                Tensor::from_data(data, self.device)
+            }
+            None => self.tensor(&name, shape)?,
         };
-        let data = self
-            .source
-            .take_rows(&format!("{name}.weight"), shape, tokens)?;
-        Ok(Embedding {
-            weight: frozen(Tensor::from_data(data, self.device)),
+        let AddedTokens { count, seed } = self.added;
+        let added = match count {
+            0 => None,
+            _ => {
+                let rows = normal(
+                    seed,
+                    "added tokens",
+                    [count, shape[1]],
+                    self.spread(&name, shape)?,
+                );
+                Some(Param::from_tensor(Tensor::from_data(rows, self.device)))
+            }
+        };
+        Ok(TokenEmbedding {
+            weight: frozen(weight),
+            added,
         })
+    }
+
+    /// The standard deviation of a table's elements, read a part at a time.
+    fn spread(&mut self, name: &str, shape: [usize; 2]) -> Result<f64, WeightError> {
+        let (mut sum, mut squares) = (0.0, 0.0);
+        let all: Vec<u32> = (0..shape[0] as u32).collect();
+        for rows in all.chunks(ROWS_AT_ONCE) {
+            for value in self.source.take_rows(name, shape, rows)?.iter::<f32>() {
+                sum += f64::from(value);
+                squares += f64::from(value).powi(2);
+            }
+        }
+        let count = (shape[0] * shape[1]) as f64;
+        Ok((squares / count - (sum / count).powi(2)).max(0.0).sqrt())
     }
 
     fn tensor<const D: usize>(

@@ -8,8 +8,9 @@ pub mod noise;
 pub mod norm;
 pub mod projection;
 pub mod rotary;
+pub mod token_embedding;
 
 pub use activation::Activation;
-pub use loader::Loader;
+pub use loader::{AddedTokens, Loader};
 pub use noise::Noise;
 pub use projection::{Input, Projection};

@@ -74,26 +74,24 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
 }
 
 fn read_prompt(reader: &mut Reader<'_>) -> PromptConfig {
-    let default = PromptConfig::default();
     PromptConfig {
-        prefix: reader.language("prompt.prefix").unwrap_or(default.prefix),
-        suffix: reader.language("prompt.suffix").unwrap_or(default.suffix),
+        prefix: reader.language("prompt.prefix"),
+        suffix: reader.language("prompt.suffix"),
     }
 }
 
 fn read_tokenizer(reader: &mut Reader<'_>) -> TokenizerConfig {
-    let kind = reader.text("tokenizer.kind");
-    match kind.as_deref() {
-        None | Some("bpe") => {}
-        Some(name @ ("kmer" | "words" | "one-hot")) => {
-            let found = format!("`{name}` is not yet supported");
-            reader.problem("tokenizer.kind", &found, "\"bpe\"");
-        }
-        Some(name) => {
+    let kind = reader.text("tokenizer.kind").and_then(|name| {
+        let kind = TokenizerKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name);
+        if kind.is_none() {
             let found = format!("there is no kind `{name}`");
-            reader.problem("tokenizer.kind", &found, "\"bpe\"");
+            let accepted = "\"bpe\", \"kmer\", \"words\" or \"one-hot\"";
+            reader.problem("tokenizer.kind", &found, accepted);
         }
-    }
+        kind
+    });
     let max_tokens = reader.count("tokenizer.max_tokens", 0).unwrap_or(0);
     let accepted = "\"auto\", true or false";
     let restrict = match reader.raw("tokenizer.restrict") {
@@ -108,7 +106,7 @@ fn read_tokenizer(reader: &mut Reader<'_>) -> TokenizerConfig {
         }
     };
     TokenizerConfig {
-        kind: TokenizerKind::Bpe,
+        kind,
         max_tokens,
         restrict,
     }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
+use crate::data::Prompt;
 use crate::metric::MetricName;
 
 /// `[data]`: a folder in GUE's layout, or the three files by name.
@@ -53,19 +54,46 @@ pub struct DataFiles {
 }
 
 /// `[prompt]`: the language around each sequence. Both empty: the bare sequence.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PromptConfig {
-    /// `prompt.prefix`: before the DNA; it names the task's domain. Default `"Domain: DNA Promoter\nSequence: "`.
-    pub prefix: String,
-    /// `prompt.suffix`: after the DNA, never truncated. Default `"\nAnnotation:"`.
-    pub suffix: String,
+    /// `prompt.prefix`: before the DNA; it names the task's domain. Default `"Domain: DNA Promoter\nSequence: "`, and
+    /// nothing for models of DNA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<String>,
+    /// `prompt.suffix`: after the DNA, never truncated. Default `"\nAnnotation:"`, and nothing for models of DNA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suffix: Option<String>,
 }
 
-impl Default for PromptConfig {
-    fn default() -> Self {
+impl From<&Prompt> for PromptConfig {
+    fn from(prompt: &Prompt) -> Self {
         Self {
-            prefix: "Domain: DNA Promoter\nSequence: ".into(),
-            suffix: "\nAnnotation:".into(),
+            prefix: Some(prompt.prefix.clone()),
+            suffix: Some(prompt.suffix.clone()),
+        }
+    }
+}
+
+impl PromptConfig {
+    /// The prompt for a model of language.
+    pub fn for_text(&self) -> Prompt {
+        let or = |part: &Option<String>, default: &str| match part {
+            Some(part) => part.clone(),
+            None => default.to_owned(),
+        };
+        Prompt::new(
+            or(&self.prefix, "Domain: DNA Promoter\nSequence: "),
+            or(&self.suffix, "\nAnnotation:"),
+        )
+    }
+
+    /// The key of a part that is set and not empty.
+    pub fn given(&self) -> Option<&'static str> {
+        let is_given = |part: &Option<String>| part.as_ref().is_some_and(|text| !text.is_empty());
+        match (is_given(&self.prefix), is_given(&self.suffix)) {
+            (true, _) => Some("prompt.prefix"),
+            (_, true) => Some("prompt.suffix"),
+            _ => None,
         }
     }
 }
@@ -73,8 +101,11 @@ impl Default for PromptConfig {
 /// `[tokenizer]`: how text becomes tokens.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TokenizerConfig {
-    /// `tokenizer.kind`: `bpe`, the checkpoint's own tokenizer. Default `bpe`.
-    pub kind: TokenizerKind,
+    /// `tokenizer.kind`: `bpe`, the checkpoint's own tokenizer; `kmer`, 6-mers side by side, or DNABERT's, which
+    /// overlap; `words`, the model's own token of each letter; `one-hot`, a token of its own for each letter. Default:
+    /// what the model was pretrained with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TokenizerKind>,
     /// `tokenizer.max_tokens`: the most tokens of an input, the first (BOS) included; longer DNA is cut from its
     /// end. Default 0: the longest input, at most what the model can take.
     pub max_tokens: usize,
@@ -84,11 +115,32 @@ pub struct TokenizerConfig {
 }
 
 /// The alternatives of `tokenizer.kind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenizerKind {
-    /// The checkpoint's own tokenizer.
+    /// The checkpoint's own tokenizer, over prompt and DNA as one text.
     Bpe,
+    /// K-mers: those that the model was pretrained with, else the Nucleotide Transformer's in trained rows of their own.
+    Kmer,
+    /// A token a nucleotide: the checkpoint's own token of that letter.
+    Words,
+    /// A token a nucleotide, in trained rows of its own.
+    OneHot,
+}
+
+impl TokenizerKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Bpe, Self::Kmer, Self::Words, Self::OneHot];
+
+    /// As a run file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bpe => "bpe",
+            Self::Kmer => "kmer",
+            Self::Words => "words",
+            Self::OneHot => "one-hot",
+        }
+    }
 }
 
 /// The alternatives of `tokenizer.restrict`.

@@ -1,7 +1,9 @@
 //! From files to batches: records, prompts, tokens, and the order in which they are trained on.
 
 mod batch;
+mod dna_tokens;
 mod gue;
+mod kmer;
 mod prompt;
 mod record;
 mod rounds;
@@ -11,10 +13,12 @@ mod tokenize;
 mod vocabulary;
 
 pub use batch::{Batch, plan_epoch, plan_eval};
+pub use dna_tokens::{DnaTokens, LETTERS};
 pub use gue::{Finding, GueData, read_gue};
+pub use kmer::{NucleotideTransformer, OverlappingKmers};
 pub use prompt::Prompt;
 pub use record::{DataError, NUCLEOTIDES, Record, normalise};
 pub use rounds::{EvalLoader, Rounds};
 pub use sequences::read_sequences;
-pub use tokenize::{EncodeError, Encoder, EncodingReport, Sample};
+pub use tokenize::{EncodeError, Encoder, EncodingReport, Pieces, Sample};
 pub use vocabulary::{Vocabulary, VocabularyError};

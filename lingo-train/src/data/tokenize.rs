@@ -1,9 +1,11 @@
-//! Records to token ids: prompt and DNA are tokenised as one text, and DNA is cut where it is too long.
+//! Records to token ids: prompt and DNA are tokenised as one text or each by itself, and DNA is cut where it is too
+//! long.
 
 use std::ops::Range;
 
 use tokenizers::{Encoding, Tokenizer};
 
+use super::dna_tokens::{DnaTokens, ambiguous};
 use super::prompt::Prompt;
 use super::record::Record;
 use super::vocabulary::{Vocabulary, VocabularyError};
@@ -65,6 +67,8 @@ pub struct EncodingReport {
     pub truncated: usize,
     /// Base pairs lost by it.
     pub bp_cut: usize,
+    /// Ambiguous letters read as N; as part of a text they stay what they are.
+    pub ambiguous: usize,
     /// Tokens of the longest sample, after the cut.
     pub longest_tokens: usize,
 }
@@ -84,40 +88,67 @@ impl EncodingReport {
             tokens: self.tokens + other.tokens,
             truncated: self.truncated + other.truncated,
             bp_cut: self.bp_cut + other.bp_cut,
+            ambiguous: self.ambiguous + other.ambiguous,
             longest_tokens: self.longest_tokens.max(other.longest_tokens),
         }
     }
 }
 
-/// A tokenizer with what it must do around a text.
+/// Sequences to tokens, with what stands around them.
 #[derive(Debug, Clone)]
 pub struct Encoder {
-    tokenizer: Tokenizer,
-    bos: Option<u32>,
-    eos: Option<u32>,
-    prompt: Prompt,
+    input: Input,
+    around: [Option<u32>; 2],
     max_tokens: usize,
     vocabulary: Option<Vocabulary>,
 }
 
+/// What an input is made of.
+#[derive(Debug, Clone)]
+enum Input {
+    /// Prefix, DNA and suffix as one text.
+    Text(Box<Tokenizer>, Prompt),
+    /// Each by itself.
+    Pieces(Pieces),
+}
+
+/// An input whose DNA is tokenised apart from the prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pieces {
+    /// Tokens of the prefix.
+    pub before: Vec<u32>,
+    /// The DNA's.
+    pub dna: DnaTokens,
+    /// Tokens of the suffix.
+    pub after: Vec<u32>,
+}
+
 impl Encoder {
     /// An encoder that puts the first of `around` before each text and the second behind it, and keeps at most
-    /// `max_tokens` tokens, those two included; 0 sets no limit. Truncation and padding that the tokenizer's own file asks for are switched off.
+    /// `max_tokens` tokens, those two included; 0 sets no limit. Truncation and padding that the tokenizer's own file
+    /// asks for are switched off.
     pub fn new(
         mut tokenizer: Tokenizer,
         around: [Option<u32>; 2],
         prompt: Prompt,
         max_tokens: usize,
     ) -> Self {
-        let [bos, eos] = around;
         tokenizer.with_padding(None);
         // Only setting a truncation can fail, taking it away cannot.
         let _ = tokenizer.with_truncation(None);
         Self {
-            tokenizer,
-            bos,
-            eos,
-            prompt,
+            input: Input::Text(Box::new(tokenizer), prompt),
+            around,
+            max_tokens,
+            vocabulary: None,
+        }
+    }
+
+    /// An encoder whose DNA does not go through a text tokenizer; `around` and `max_tokens` as for [`new`](Self::new).
+    pub fn of_pieces(pieces: Pieces, around: [Option<u32>; 2], max_tokens: usize) -> Self {
+        Self {
+            input: Input::Pieces(pieces),
+            around,
             max_tokens,
             vocabulary: None,
         }
@@ -131,14 +162,9 @@ impl Encoder {
         }
     }
 
-    /// The prompt around each sequence.
-    pub fn prompt(&self) -> &Prompt {
-        &self.prompt
-    }
-
-    /// Encodes records in parallel, in their order.
+    /// Encodes records, texts in parallel, in their order.
     ///
-    /// Where a text is too long, tokens of DNA are dropped from its end: those that lie in the prefix or reach into
+    /// Where an input is too long, tokens of DNA are dropped from its end: those that lie in the prefix or reach into
     /// the suffix are always kept, and at least one token of DNA.
     ///
     /// # Errors
@@ -147,16 +173,8 @@ impl Encoder {
         let mut samples = Vec::with_capacity(records.len());
         let mut report = EncodingReport::default();
         for chunk in records.chunks(CHUNK) {
-            let texts: Vec<String> = chunk
-                .iter()
-                .map(|record| self.prompt.wrap(&record.sequence))
-                .collect();
-            let encodings = self
-                .tokenizer
-                .encode_batch(texts, false)
-                .map_err(EncodeError::Tokenizer)?;
-            for (record, encoding) in chunk.iter().zip(&encodings) {
-                let (sample, of_record) = self.sample(record, encoding)?;
+            for (record, tokens) in chunk.iter().zip(self.tokens(chunk)?) {
+                let (sample, of_record) = self.sample(record, tokens)?;
                 samples.push(sample);
                 report = report.merge(of_record);
             }
@@ -164,21 +182,35 @@ impl Encoder {
         Ok((samples, report))
     }
 
+    fn tokens(&self, records: &[Record]) -> Result<Vec<Tokens>, EncodeError> {
+        match &self.input {
+            Input::Text(tokenizer, prompt) => {
+                let texts = records.iter().map(|record| prompt.wrap(&record.sequence));
+                let encodings = tokenizer
+                    .encode_batch(texts.collect(), false)
+                    .map_err(EncodeError::Tokenizer)?;
+                let encodings = records.iter().zip(&encodings);
+                Ok(encodings
+                    .map(|(record, encoding)| Tokens::of_text(record, encoding, prompt))
+                    .collect())
+            }
+            Input::Pieces(pieces) => Ok(records
+                .iter()
+                .map(|record| Tokens::of_pieces(record, pieces))
+                .collect()),
+        }
+    }
+
     fn sample(
         &self,
         record: &Record,
-        encoding: &Encoding,
+        tokens: Tokens,
     ) -> Result<(Sample, EncodingReport), EncodeError> {
-        let start = self.prompt.prefix.len();
-        let bytes = start..start + record.sequence.len();
-        let dna = dna_tokens(encoding.get_offsets(), &bytes);
-        let extra = usize::from(self.bos.is_some()) + usize::from(self.eos.is_some());
-        let total = encoding.len() + extra;
-
-        let limit = if self.max_tokens == 0 {
-            total
-        } else {
-            self.max_tokens
+        let dna = tokens.dna;
+        let total = tokens.ids.len() + self.around.iter().flatten().count();
+        let limit = match self.max_tokens {
+            0 => total,
+            limit => limit,
         };
         let dropped = total.saturating_sub(limit);
         if dropped > 0 && dropped >= dna.len() {
@@ -189,16 +221,9 @@ impl Encoder {
             });
         }
         let cut = dna.end - dropped..dna.end;
-        let bp_cut = match encoding.get_offsets()[cut.clone()] {
-            [first, .., last] => last.1 - first.0,
-            [only] => only.1 - only.0,
-            [] => 0,
-        };
-
-        let ids = encoding.get_ids();
-        let kept = ids[..cut.start].iter().chain(&ids[cut.end..]);
-        let whole = self.bos.iter().chain(kept).chain(&self.eos);
-        let mut ids: Vec<u32> = whole.copied().collect();
+        let [bos, eos] = &self.around;
+        let kept = tokens.ids[..cut.start].iter().chain(&tokens.ids[cut.end..]);
+        let mut ids: Vec<u32> = bos.iter().chain(kept).chain(eos).copied().collect();
         if ids.is_empty() {
             return Err(EncodeError::NoTokens {
                 id: record.id.clone(),
@@ -215,11 +240,56 @@ impl Encoder {
             dna_tokens: dna.len(),
             tokens: ids.len(),
             truncated: usize::from(dropped > 0),
-            bp_cut,
+            bp_cut: tokens.bp[cut.start - dna.start..].iter().sum(),
+            ambiguous: tokens.ambiguous,
             longest_tokens: ids.len(),
         };
         let label = record.label;
         Ok((Sample { ids, label }, report))
+    }
+}
+
+/// The tokens of one input before anything is cut.
+struct Tokens {
+    ids: Vec<u32>,
+    /// Those that hold DNA and may be dropped.
+    dna: Range<usize>,
+    /// Base pairs that each of them holds.
+    bp: Vec<usize>,
+    ambiguous: usize,
+}
+
+impl Tokens {
+    fn of_text(record: &Record, encoding: &Encoding, prompt: &Prompt) -> Self {
+        let start = prompt.prefix.len();
+        let bytes = start..start + record.sequence.len();
+        let dna = dna_tokens(encoding.get_offsets(), &bytes);
+        let offsets = &encoding.get_offsets()[dna.clone()];
+        // What lies between two tokens counts with the first of them.
+        let ends = offsets.iter().skip(1).map(|next| next.0);
+        let ends = ends.chain(offsets.last().map(|last| last.1));
+        Self {
+            ids: encoding.get_ids().to_vec(),
+            bp: offsets
+                .iter()
+                .zip(ends)
+                .map(|(offset, end)| end.saturating_sub(offset.0))
+                .collect(),
+            dna,
+            ambiguous: 0,
+        }
+    }
+
+    fn of_pieces(record: &Record, pieces: &Pieces) -> Self {
+        let (dna, bp): (Vec<u32>, Vec<usize>) =
+            pieces.dna.encode(&record.sequence).into_iter().unzip();
+        let start = pieces.before.len();
+        Self {
+            dna: start..start + dna.len(),
+            ids: [pieces.before.as_slice(), &dna, &pieces.after].concat(),
+            bp,
+            ambiguous: ambiguous(&record.sequence),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The part of a vocabulary that a task can reach, so that a frozen embedding table need hold no more.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use tokenizers::Tokenizer;
 use tokenizers::models::ModelWrapper;
@@ -27,6 +28,8 @@ pub struct VocabularyError {
 pub struct Vocabulary {
     /// Sorted; the position is the row.
     ids: Vec<u32>,
+    /// Ids of a task's own tokens; their rows follow those that are kept.
+    added: Range<u32>,
 }
 
 impl Vocabulary {
@@ -35,7 +38,14 @@ impl Vocabulary {
         let ids: BTreeSet<u32> = ids.into_iter().collect();
         Self {
             ids: ids.into_iter().collect(),
+            added: 0..0,
         }
+    }
+
+    /// The same, with `count` tokens of a task's own, numbered from `first` on.
+    pub fn with_added(self, first: usize, count: usize) -> Self {
+        let added = first as u32..(first + count) as u32;
+        Self { added, ..self }
     }
 
     /// Keeps every token that some text of prefix, DNA and suffix can contain, all special and added tokens, and
@@ -73,6 +83,9 @@ impl Vocabulary {
     /// # Errors
     /// If the token is not kept.
     pub fn row(&self, id: u32) -> Result<u32, VocabularyError> {
+        if self.added.contains(&id) {
+            return Ok(self.ids.len() as u32 + id - self.added.start);
+        }
         match self.ids.binary_search(&id) {
             Ok(row) => Ok(row as u32),
             Err(_) => Err(VocabularyError {

@@ -23,7 +23,8 @@ pub(super) fn checkpoint_name(path: &[String], head: &HeadLayout) -> Option<(Str
             // What Rust does not take for the name of a field, or does not like.
             "self_attention" => "self",
             "wqkv" => "Wqkv",
-            "layer_norm" if !is_lower_case_norm(inside) => "LayerNorm",
+            "layer_norm" => "LayerNorm",
+            "emb_layer_norm_before" => "layer_norm",
             other => other,
         })
         .collect();
@@ -37,13 +38,9 @@ pub(super) fn checkpoint_name(path: &[String], head: &HeadLayout) -> Option<(Str
     Some((names.join("."), transposed))
 }
 
-/// ESM writes the norm of its embeddings unlike all others.
-fn is_lower_case_norm(inside: &[&str]) -> bool {
-    matches!(inside, ["embeddings", "layer_norm", _])
-}
-
-/// Whether a path leads into the head.
-pub(super) fn is_head(path: &[String]) -> bool {
-    path.first()
-        .is_some_and(|part| part == "score" || part == "pooler")
+/// Whether a path leads to what every method trains: the head, and the rows of a task's own tokens.
+pub(super) fn is_always_trained(path: &[String]) -> bool {
+    let is =
+        |part: Option<&String>, names: &[&str]| part.is_some_and(|p| names.contains(&p.as_str()));
+    is(path.first(), &["score", "pooler"]) || is(path.last(), &["added"])
 }

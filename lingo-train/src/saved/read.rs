@@ -9,7 +9,7 @@ use lingo_core::adapter::LowRank;
 use lingo_core::models::{Classifier, HeadLayout};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::names::{checkpoint_name, is_head};
+use super::names::{checkpoint_name, is_always_trained};
 use super::{FORMAT, MANIFEST_FILE, Manifest, Saved, SavedError, TENSORS_FILE};
 use crate::config::Method;
 
@@ -168,7 +168,7 @@ impl ModuleMapper for Fill<'_> {
         let Some((name, transposed)) = checkpoint_name(&self.path, &self.layout) else {
             return param;
         };
-        if self.problem.is_some() || !(self.all || is_head(&self.path)) {
+        if self.problem.is_some() || !(self.all || is_always_trained(&self.path)) {
             return param;
         }
         let mut shape = param.dims();

@@ -9,7 +9,7 @@ use lingo_core::adapter::LowRank;
 use lingo_core::models::{Classifier, HeadLayout};
 use safetensors::tensor::Dtype;
 
-use super::names::{checkpoint_name, is_head};
+use super::names::{checkpoint_name, is_always_trained};
 use super::{MANIFEST_FILE, Manifest, SavedError, TENSORS_FILE};
 use crate::config::Method;
 use crate::record::{RecordError, write_atomically};
@@ -102,7 +102,7 @@ impl ModuleVisitor for Collect<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !(self.all || is_head(&self.path)) {
+        if !(self.all || is_always_trained(&self.path)) {
             return;
         }
         if let Some((name, transposed)) = checkpoint_name(&self.path, self.layout) {
