@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Eval(args) => command::eval::run(&args),
         Verb::Predict(args) => command::predict::run(&args),
         Verb::Inspect(args) => command::inspect::run(&args),
+        Verb::Import(args) => command::import::run(&args),
         Verb::Bench(args) => command::bench::run(&args),
         Verb::Devices => command::devices::run(),
     };

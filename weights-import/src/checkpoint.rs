@@ -48,6 +48,8 @@ pub(crate) struct Contents {
     pub(crate) files: Vec<MappedFile>,
     /// All tensors.
     pub(crate) tensors: Vec<Stored>,
+    /// Bytes of the files.
+    pub(crate) bytes: u64,
 }
 
 impl Checkpoint {
@@ -175,6 +177,29 @@ impl Checkpoint {
     /// The format in words: `safetensors`, `pytorch_model.bin, 2 shards`, `GGUF, Q4_1`.
     pub fn format(&self) -> &str {
         &self.contents.format
+    }
+
+    /// Bytes of the files that hold the weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.contents.bytes
+    }
+
+    /// Where it was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder in Hugging Face's layout, if it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self.kind {
+            Kind::Folder => Some(&self.path),
+            Kind::Gguf => None,
+        }
+    }
+
+    /// The tensors as stored, and the files to read them from.
+    pub(crate) fn stored_tensors(&self) -> (&[Stored], &[MappedFile]) {
+        (&self.contents.tensors, &self.contents.files)
     }
 
     /// The tokenizer that belongs to the model.

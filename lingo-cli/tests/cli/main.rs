@@ -5,6 +5,7 @@
 mod errors;
 mod hub;
 mod hub_server;
+mod import;
 mod models;
 mod place;
 mod predictions;
