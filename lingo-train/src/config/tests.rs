@@ -200,7 +200,7 @@ epochs = 1
         "data.dri: unknown key; did you mean `data.dir`?",
         "device: is empty; a device such as cpu, wgpu, wgpu:1 or cuda:0",
         "lerning_rate: unknown key; did you mean `train.learning_rate`?",
-        "model: is missing and has no default; the path of a Hugging Face folder or a .gguf file",
+        "model: is missing and has no default; the path of a Hugging Face folder or a .gguf file, or a model of the hub such as \"facebook/opt-125m\"",
         "seed: -1 is too small; a whole number, 0 or above",
         "tokenizer.kind: there is no kind `kmers`; \"bpe\", \"kmer\", \"words\" or \"one-hot\"",
         "tokenizer.restrict: is \"maybe\"; \"auto\", true or false",
