@@ -8,6 +8,7 @@ mod args;
 mod command;
 mod dashboard;
 mod device;
+mod peft;
 mod progress;
 mod scorer;
 
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Eval(args) => command::eval::run(&args),
         Verb::Predict(args) => command::predict::run(&args),
         Verb::Inspect(args) => command::inspect::run(&args),
+        Verb::Export(args) => command::export::run(&args),
         Verb::Bench(args) => command::bench::run(&args),
         Verb::Devices => command::devices::run(),
     };

@@ -25,6 +25,7 @@ mod gguf;
 mod hf;
 mod json;
 mod mapped;
+pub mod peft;
 mod tensors;
 mod tokenizer;
 
