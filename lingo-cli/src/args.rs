@@ -36,6 +36,8 @@ pub enum Verb {
     Inspect(InspectArgs),
     /// Turn a model of any kind into one compact local folder.
     Import(ImportArgs),
+    /// Write a run's adapter in the formats of other libraries.
+    Export(ExportArgs),
     /// Measure how fast training steps are, without training.
     Bench(BenchArgs),
     /// List the devices that this build can compute on.
@@ -61,6 +63,36 @@ pub struct TrainArgs {
     /// Show progress as plain lines on a terminal too, instead of the dashboard.
     #[arg(long)]
     pub plain: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// A run folder, or an adapter in it (best or last).
+    #[arg(value_name = "RUN_DIR")]
+    pub run: PathBuf,
+    /// The form to write.
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// The folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Where the pretrained model is, if it has moved since training.
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// Write AdaLoRA's factors as plain LoRA of the surviving ranks.
+    #[arg(long)]
+    pub as_lora: bool,
+    /// Replace files in a folder that exists.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// What `export` writes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ExportFormat {
+    /// PEFT's adapter_config.json and adapter_model.safetensors, with the head.
+    Peft,
 }
 
 /// Arguments of `bench`.

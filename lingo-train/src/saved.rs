@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use write::save;
+pub use write::{save, tensors_of, write};
 
 use crate::config::{Method, TokenizerKind};
 use crate::record::RecordError;

@@ -51,6 +51,27 @@ pub enum ImportError {
         /// Names of some files found instead.
         found: Vec<String>,
     },
+    /// An adapter has a configuration but no weights.
+    #[error(
+        "{}: there is no {expected}; an adapter that was saved as adapter_model.bin is saved again with \
+         safe_serialization=True", folder.display()
+    )]
+    NoAdapterWeights {
+        /// The folder.
+        folder: PathBuf,
+        /// The missing file.
+        expected: &'static str,
+    },
+    /// A tensor of an adapter is not as it must be.
+    #[error("{}: tensor `{tensor}`: {reason}", path.display())]
+    AdapterTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A Git LFS pointer stands where the file should be.
     #[error(
         "{}: this is a Git LFS pointer, not the file itself; run `git lfs pull` in the model's folder or \

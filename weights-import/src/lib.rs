@@ -29,6 +29,7 @@ mod hf;
 pub mod hub;
 mod json;
 mod mapped;
+pub mod peft;
 mod tensors;
 mod tokenizer;
 

@@ -88,6 +88,15 @@ impl LowRank {
         }
     }
 
+    /// ΔW itself `[d_output, d_input]`, to be added to the matrix once and for all.
+    pub fn product(&self) -> Tensor<2> {
+        let p = match &self.lambda {
+            Some(lambda) => self.p.val() * lambda.val().unsqueeze(), // [d_output, R]
+            None => self.p.val(),
+        };
+        p.matmul(self.q.val()) * self.scale
+    }
+
     /// `R`.
     pub fn rank(&self) -> usize {
         self.q.dims()[0]

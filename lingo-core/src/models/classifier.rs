@@ -121,6 +121,13 @@ impl Classifier {
         }
     }
 
+    /// Adds every correction to its matrix: the same model as one without adapters.
+    pub fn merge(&mut self) {
+        for projection in self.backbone.projections_mut() {
+            projection.merge();
+        }
+    }
+
     /// The paths of all matrices that can be adapted, in the checkpoint's order.
     pub fn projection_paths(&self) -> Vec<String> {
         let projections = self.backbone.projections();

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
@@ -78,6 +78,14 @@ impl Projection {
     /// `[d_input, d_output]`.
     pub fn dims(&self) -> [usize; 2] {
         self.base.weight.dims()
+    }
+
+    /// Adds the correction to the layer's matrix, and has none from then on.
+    pub fn merge(&mut self) {
+        if let Some(adapter) = self.adapter.take() {
+            let weight = self.base.weight.val() + adapter.product().transpose();
+            self.base.weight = Param::from_tensor(weight).set_require_grad(false);
+        }
     }
 
     /// Applies the layer and its correction, on activations: W0 + ΔW is never formed.

@@ -49,7 +49,7 @@ impl Saved {
     /// # Errors
     /// If a tensor is missing, of another shape, or belongs nowhere.
     pub fn apply(&self, classifier: Classifier) -> Result<Classifier, SavedError> {
-        let mut tensors = self.read_tensors()?;
+        let mut tensors = self.tensors()?;
         let mut classifier = classifier;
         let device = classifier.device();
         let paths = classifier.projection_paths();
@@ -92,7 +92,12 @@ impl Saved {
         }
     }
 
-    fn read_tensors(&self) -> Result<BTreeMap<String, TensorData>, SavedError> {
+    /// All tensors by name: of each adapted matrix `P`, `Q` and, where it has singular values, `lambda` behind its path;
+    /// the head's and others by the checkpoint's names.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn tensors(&self) -> Result<BTreeMap<String, TensorData>, SavedError> {
         let file = SafeTensors::deserialize(&self.bytes).map_err(|source| SavedError::Tensors {
             path: self.path.clone(),
             source,

@@ -44,6 +44,31 @@ pub fn save(
     // Adapters were written above, pruned; here come the head and, under full fine-tuning, all else.
     classifier.visit(&mut visitor);
 
+    write(dir, &manifest, &tensors)?;
+    Ok(manifest)
+}
+
+/// Every tensor of a classifier without adapters, by the checkpoint's canonical names.
+pub fn tensors_of(classifier: &Classifier) -> BTreeMap<String, TensorData> {
+    let mut tensors = BTreeMap::new();
+    classifier.visit(&mut Collect {
+        path: Vec::new(),
+        layout: classifier.layout(),
+        all: true,
+        tensors: &mut tensors,
+    });
+    tensors
+}
+
+/// Writes tensors, whose names and shapes the manifest describes, to `dir`.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write(
+    dir: &Path,
+    manifest: &Manifest,
+    tensors: &BTreeMap<String, TensorData>,
+) -> Result<(), SavedError> {
     std::fs::create_dir_all(dir).map_err(|source| RecordError {
         path: dir.to_owned(),
         source,
@@ -56,12 +81,11 @@ pub fn save(
     })?;
     write_atomically(&path, &content)?;
     let path = dir.join(MANIFEST_FILE);
-    let text = serde_json::to_string_pretty(&manifest).map_err(|source| SavedError::Manifest {
+    let text = serde_json::to_string_pretty(manifest).map_err(|source| SavedError::Manifest {
         path: path.clone(),
         source,
     })?;
-    write_atomically(&path, text.as_bytes())?;
-    Ok(manifest)
+    Ok(write_atomically(&path, text.as_bytes())?)
 }
 
 fn insert_adapter(

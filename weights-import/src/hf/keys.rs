@@ -173,6 +173,36 @@ pub(crate) fn canonical(key: &str) -> String {
     inside.to_owned()
 }
 
+/// A canonical name as Hugging Face's classes have it, within their wrapper.
+pub(crate) fn in_wrapper(config: &ModelConfig, name: &str) -> String {
+    let wrapper = match config {
+        ModelConfig::Opt(_) => "model.decoder.",
+        ModelConfig::Llama(_) => "model.",
+        ModelConfig::Bert(_) | ModelConfig::DnaBert2(_) => "bert.",
+        ModelConfig::Esm(_) => "esm.",
+    };
+    // A pooler belongs to the model, whoever trains it; the rest of a head stands beside it.
+    match head_layer(config, name) {
+        Some(layer) if !layer.starts_with("pooler") => name.to_owned(),
+        _ => format!("{wrapper}{name}"),
+    }
+}
+
+/// The layer of the head that a tensor belongs to, by canonical names.
+pub(crate) fn head_layer(config: &ModelConfig, name: &str) -> Option<&'static str> {
+    let head = config.head();
+    [Some(head.output), head.pooler]
+        .into_iter()
+        .flatten()
+        .find(|layer| is_tensor_of(layer, name))
+}
+
+/// Whether a name is that of a layer's weight or bias.
+fn is_tensor_of(layer: &str, name: &str) -> bool {
+    name.strip_prefix(layer)
+        .is_some_and(|end| [WEIGHT, BIAS].contains(&end))
+}
+
 /// What a canonical name is to the model.
 pub(crate) fn role(config: &ModelConfig, name: &str) -> Role {
     let table = table(config);
@@ -183,11 +213,6 @@ pub(crate) fn role(config: &ModelConfig, name: &str) -> Role {
         }
         None => table.outside.iter().any(|key| stands_for(key, name)),
     };
-    let head = config.head();
-    let of_head = |layer: &str| {
-        name.strip_prefix(layer)
-            .is_some_and(|end| [WEIGHT, BIAS].contains(&end))
-    };
     let within = of_layer.map_or(name, |(_, rest)| rest);
     let ignored = |module: &str| {
         within
@@ -196,7 +221,7 @@ pub(crate) fn role(config: &ModelConfig, name: &str) -> Role {
     };
     if used {
         Role::Used
-    } else if of_head(head.output) || head.pooler.is_some_and(of_head) {
+    } else if head_layer(config, name).is_some() {
         Role::Head
     } else if table.ignored.iter().any(|module| ignored(module)) || is_rotary(name) {
         Role::Ignored
@@ -216,9 +241,7 @@ fn is_rotary(name: &str) -> bool {
 /// Whether an entry of a table, `fc1.*` or `norm.weight`, stands for the tensor.
 fn stands_for(key: &str, name: &str) -> bool {
     match key.strip_suffix(".*") {
-        Some(layer) => name
-            .strip_prefix(layer)
-            .is_some_and(|end| [WEIGHT, BIAS].contains(&end)),
+        Some(layer) => is_tensor_of(layer, name),
         None => key == name,
     }
 }

@@ -1,0 +1,120 @@
+//! Between our adapters and PEFT's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use burn::tensor::TensorData;
+use lingo_core::models::ModelConfig;
+use lingo_train::config::{Method, TokenizerKind};
+use lingo_train::saved::{self, Manifest, Saved};
+use weights_import::hub::HubId;
+use weights_import::peft::{Factors, PeftAdapter};
+
+/// What stands behind a matrix's path in the names of our tensors.
+const FACTORS: [&str; 3] = ["P", "Q", "lambda"];
+
+/// What PEFT calls a pretrained model: a path, or a name of the hub without the commit.
+fn base_model(model: &Path) -> String {
+    let name = model.display().to_string();
+    HubId::parse(&name).map_or(name, |id| id.repository())
+}
+
+/// A saved adapter as PEFT has it.
+pub fn to_peft(saved: &Saved) -> Result<PeftAdapter> {
+    let manifest = &saved.manifest;
+    if manifest.method == Method::Full {
+        bail!("a fully fine-tuned model has no adapter; it is a checkpoint by itself");
+    }
+    let mut tensors = saved.tensors()?;
+    if tensors.keys().any(|name| name.ends_with(".added")) {
+        bail!(
+            "this adapter has tokens of its own (tokenizer.kind = \"{}\"), and PEFT has no place for their rows",
+            manifest.tokenizer.name()
+        );
+    }
+    let mut matrices = BTreeMap::new();
+    for path in manifest
+        .ranks
+        .iter()
+        .filter(|(_, rank)| **rank > 0)
+        .map(|(path, _)| path)
+    {
+        let [p, q, lambda] = FACTORS.map(|factor| tensors.remove(&format!("{path}.{factor}")));
+        let (Some(p), Some(q)) = (p, q) else {
+            bail!("the adapter lacks factors of {path}: its file is damaged");
+        };
+        matrices.insert(path.clone(), Factors { p, q, lambda });
+    }
+    Ok(PeftAdapter {
+        base_model: Some(base_model(&manifest.model)),
+        singular_values: manifest.method != Method::Lora,
+        scale: manifest.scale,
+        dropout: 0.0,
+        matrices,
+        head: tensors,
+    })
+}
+
+/// Writes PEFT's adapter as ours, for the model `base` of the shape `model`.
+pub fn write(
+    dir: &Path,
+    adapter: PeftAdapter,
+    base: &Path,
+    model: &ModelConfig,
+    beside: Option<Manifest>,
+) -> Result<()> {
+    let output = format!("{}.weight", model.head().output);
+    let Some(classes) = adapter.head.get(&output).map(|head| head.shape()[0]) else {
+        bail!(
+            "the adapter has no head (`{output}`): it was not trained to classify, or its head was not saved \
+             (modules_to_save)"
+        );
+    };
+    let ranks = adapter.matrices.iter();
+    let ranks = ranks
+        .map(|(path, factors)| (path.clone(), factors.rank()))
+        .collect();
+    let known = beside.unwrap_or(Manifest {
+        format: saved::FORMAT,
+        model: base.to_owned(),
+        model_type: model.model_type().to_owned(),
+        method: Method::Lora,
+        classes,
+        tokenizer: match model {
+            ModelConfig::Esm(_) => TokenizerKind::Kmer,
+            _ => TokenizerKind::Bpe,
+        },
+        prefix: String::new(),
+        suffix: String::new(),
+        max_tokens: 0,
+        restricted: true,
+        scale: 0.0,
+        ranks: BTreeMap::new(),
+        steps: 0,
+        seed: 0,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    let manifest = Manifest {
+        model: std::path::absolute(base).with_context(|| base.display().to_string())?,
+        model_type: model.model_type().to_owned(),
+        method: match (adapter.singular_values, known.method) {
+            (true, Method::AdaptiveRankSampling) => Method::AdaptiveRankSampling,
+            (true, _) => Method::AdaLora,
+            (false, _) => Method::Lora,
+        },
+        classes,
+        scale: adapter.scale,
+        ranks,
+        ..known
+    };
+    let mut tensors: BTreeMap<String, TensorData> = adapter.head;
+    for (path, Factors { p, q, lambda }) in adapter.matrices {
+        tensors.insert(format!("{path}.P"), p);
+        tensors.insert(format!("{path}.Q"), q);
+        if let Some(lambda) = lambda {
+            tensors.insert(format!("{path}.lambda"), lambda);
+        }
+    }
+    Ok(saved::write(dir, &manifest, &tensors)?)
+}
