@@ -37,6 +37,15 @@ impl FloatType {
         }
     }
 
+    /// Its numbers as stored.
+    fn encoding(self) -> Encoding {
+        match self {
+            Self::F32 => Encoding::F32,
+            Self::F16 => Encoding::F16,
+            Self::Bf16 => Encoding::Bf16,
+        }
+    }
+
     /// What `config.json` calls it.
     pub fn name(self) -> &'static str {
         match self {

@@ -11,6 +11,7 @@ mod id;
 mod licence;
 mod needed;
 mod settings;
+mod transfer;
 
 pub use error::HubError;
 pub use id::HubId;

@@ -1,5 +1,6 @@
 //! Tensors as they stand in the files, and how they are read.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use burn::store::pytorch_reader;
@@ -162,6 +163,37 @@ impl Stored {
                 encoding.decode(&bytes, &mut out);
                 Ok(TensorData::new(out, self.shape.as_slice()))
             }
+        }
+    }
+
+    /// The stored bytes, where they are the numbers of a type in the order of rows; an error is the reason in words.
+    pub(crate) fn bytes_of<'a>(
+        &self,
+        files: &'a [MappedFile],
+        wanted: Encoding,
+    ) -> Result<Option<Cow<'a, [u8]>>, String> {
+        if self.encoding()? != wanted || self.rows != RowOrder::Plain {
+            return Ok(None);
+        }
+        let bytes = match &self.place {
+            Place::Mapped { file, range } => {
+                Cow::Borrowed(slice(file_at(files, *file)?.bytes(), range.clone())?)
+            }
+            Place::Pytorch(tensor) => Cow::Owned(tensor.read().map_err(|error| error.to_string())?),
+        };
+        let numbers: usize = self.shape.iter().product();
+        if bytes.len() != numbers * wanted.block_bytes() {
+            return Err(format!("{} bytes for {numbers} numbers", bytes.len()));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Lets the pages of its file go.
+    pub(crate) fn release(&self, files: &[MappedFile]) {
+        if let Place::Mapped { file, range } = &self.place
+            && let Some(file) = files.get(*file)
+        {
+            file.release(range);
         }
     }
 

@@ -53,16 +53,22 @@ pub(super) fn write(
         .save(folder.join("tokenizer.json"), true)
         .map_err(|error| fail(error.to_string()))?;
 
-    let mut root = match source.folder() {
+    let root = match source.folder() {
         Some(from) => {
             copy_file(from, folder, MAP)?;
             // Other tokenizations of DNA have their own way with it.
             copy_file(from, folder, "vocab.txt")?;
             let config = JsonFile::open_optional(&from.join(CONFIG))?;
-            config.map_or_else(Map::new, |file| file.root().clone())
+            config.map(|file| file.root().clone())
         }
-        None => Map::new(),
+        None => None,
     };
+    let mut root = root.unwrap_or_else(|| {
+        let mut root = Map::new();
+        name(&mut root, "pad_token", &found.tokenizer, Some(found.pad));
+        name(&mut root, "bos_token", &found.tokenizer, found.bos);
+        root
+    });
     root.entry("tokenizer_class")
         .or_insert_with(|| "PreTrainedTokenizerFast".into());
     // A key is set only where it makes a difference, so that other libraries' defaults stay.

@@ -79,6 +79,7 @@ pub(super) fn write(
         failure: Cell::new(None),
         total: tensors.iter().map(Planned::numbers).sum(),
         done: Cell::new(0),
+        last: Cell::new(None),
         progress: RefCell::new(progress),
     };
     let views = tensors.iter().map(|planned| {
@@ -113,6 +114,8 @@ struct Writing<'a> {
     failure: Cell<Option<ExportError>>,
     total: usize,
     done: Cell<usize>,
+    /// The tensor that was asked for last.
+    last: Cell<Option<&'a Stored>>,
     progress: RefCell<&'a mut dyn FnMut(usize, usize)>,
 }
 
@@ -123,7 +126,7 @@ struct Lazy<'a> {
 }
 
 impl Lazy<'_> {
-    fn bytes(&self) -> Result<Vec<u8>, ExportError> {
+    fn bytes(&self) -> Result<Cow<'_, [u8]>, ExportError> {
         let Planned { stored, dtype } = self.planned;
         let source = self.writing.source;
         let unreadable = |reason| ExportError::Tensor {
@@ -132,6 +135,12 @@ impl Lazy<'_> {
             reason,
         };
         let (_, files) = source.stored_tensors();
+        if let Some(bytes) = stored
+            .bytes_of(files, dtype.encoding())
+            .map_err(unreadable)?
+        {
+            return Ok(bytes);
+        }
         let data = stored.read(files).map_err(unreadable)?;
         let numbers = data
             .as_slice::<f32>()
@@ -157,7 +166,7 @@ impl Lazy<'_> {
                 bytes.extend(rounded.flat_map(f16::to_le_bytes));
             }
         }
-        Ok(bytes)
+        Ok(Cow::Owned(bytes))
     }
 }
 
@@ -182,12 +191,16 @@ impl View for Lazy<'_> {
         if failed {
             return Cow::Borrowed(&[]);
         }
+        // The one before is written by now.
+        if let Some(before) = writing.last.replace(Some(self.planned.stored)) {
+            before.release(writing.source.stored_tensors().1);
+        }
         match self.bytes() {
             Ok(bytes) => {
                 let done = writing.done.get() + self.planned.numbers();
                 writing.done.set(done);
                 (writing.progress.borrow_mut())(done, writing.total);
-                Cow::Owned(bytes)
+                bytes
             }
             Err(failure) => {
                 writing.failure.set(Some(failure));
