@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use lingo_train::config::{PromptConfig, TokenizerKind};
+use weights_import::export::FloatType;
 
 /// Fine-tune language models on genomes.
 ///
@@ -35,6 +36,8 @@ pub enum Verb {
     Inspect(InspectArgs),
     /// Write a run's adapter in the formats of other libraries.
     Export(ExportArgs),
+    /// Turn a model of any kind into one compact local folder.
+    Import(ImportArgs),
     /// Measure how fast training steps are, without training.
     Bench(BenchArgs),
     /// List the devices that this build can compute on.
@@ -122,8 +125,9 @@ pub struct RunArgs {
 /// How a model is loaded for scoring.
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// A run folder, an adapter in it (best or last), or the folder of a fine-tuned Hugging Face classifier.
-    #[arg(value_name = "RUN_DIR|MODEL_DIR")]
+    /// A run folder, an adapter in it (best or last), or a fine-tuned Hugging Face classifier: its folder, or its name
+    /// on the hub (owner/name).
+    #[arg(value_name = "RUN_DIR|MODEL")]
     pub model: PathBuf,
     /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray.
     #[arg(long, default_value = "cpu")]
@@ -233,7 +237,7 @@ pub struct PredictArgs {
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
-    /// A Hugging Face folder or a .gguf file.
+    /// A Hugging Face folder, a .gguf file, or a model of the Hugging Face hub (owner/name or owner/name@revision).
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// List every tensor.
@@ -256,6 +260,48 @@ fn tokenizer_kind() -> impl TypedValueParser<Value = TokenizerKind> {
             .find(|kind| kind.name() == name);
         kind.unwrap_or(TokenizerKind::Bpe)
     })
+}
+
+/// Arguments of `import`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The folder holds config.json, model.safetensors and tokenizer.json: it needs no network, has no \
+pickles and no quantisation, and Hugging Face's libraries read it too."
+)]
+pub struct ImportArgs {
+    /// A Hugging Face folder, a .gguf file, or a model of the Hugging Face hub (owner/name or owner/name@revision).
+    #[arg(value_name = "MODEL")]
+    pub source: PathBuf,
+    /// The folder to write.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The type of all numbers [default: each tensor's own; f16 for quantised ones].
+    #[arg(long, value_enum)]
+    pub dtype: Option<Dtype>,
+    /// Replace a folder that an import has written.
+    #[arg(long)]
+    pub overwrite: bool,
+}
+
+/// A type of numbers.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Dtype {
+    /// 32 bits
+    F32,
+    /// 16 bits, finer
+    F16,
+    /// 16 bits, with the range of f32
+    Bf16,
+}
+
+impl From<Dtype> for FloatType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

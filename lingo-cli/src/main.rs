@@ -8,6 +8,7 @@ mod args;
 mod command;
 mod dashboard;
 mod device;
+mod hub;
 mod peft;
 mod progress;
 mod scorer;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Predict(args) => command::predict::run(&args),
         Verb::Inspect(args) => command::inspect::run(&args),
         Verb::Export(args) => command::export::run(&args),
+        Verb::Import(args) => command::import::run(&args),
         Verb::Bench(args) => command::bench::run(&args),
         Verb::Devices => command::devices::run(),
     };

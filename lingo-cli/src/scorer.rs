@@ -15,6 +15,7 @@ use weights_import::Checkpoint;
 
 use crate::args::ModelArgs;
 use crate::device::{Selected, select};
+use crate::hub::{Located, locate};
 
 /// Batches that are scored at the same time, where there are threads for them.
 const EVALUATED_AT_ONCE: usize = 8;
@@ -31,9 +32,10 @@ impl Scorer {
     /// Loads the model that the arguments name.
     pub fn load(args: &ModelArgs) -> Result<Self> {
         let selected = select(&args.device)?;
-        match adapter_dir(&args.model)? {
+        let model = locate(&args.model)?;
+        match adapter_dir(&model.path)? {
             Some(dir) => {
-                let run = args.model.as_path();
+                let run = model.path.as_path();
                 if dir != run && !run.join("result.json").is_file() {
                     note!(
                         "note: the run in {} did not end; this is the best adapter that it came to",
@@ -42,7 +44,7 @@ impl Scorer {
                 }
                 Self::from_run(&dir, args, &selected)
             }
-            None => Self::from_checkpoint(args, &selected),
+            None => Self::from_checkpoint(&model, args, &selected),
         }
     }
 
@@ -55,7 +57,8 @@ impl Scorer {
         let saved = Saved::open(dir)?;
         let manifest = &saved.manifest;
         let base = args.base.as_deref().unwrap_or(&manifest.model);
-        let mut checkpoint = Checkpoint::open(base).with_context(|| {
+        let opened = locate(base).and_then(|base| Ok(Checkpoint::open(&base.path)?));
+        let mut checkpoint = opened.with_context(|| {
             format!(
                 "the pretrained model of this run, {}, cannot be opened (if it has moved: --base)",
                 base.display()
@@ -96,26 +99,26 @@ impl Scorer {
         })
     }
 
-    fn from_checkpoint(args: &ModelArgs, selected: &Selected) -> Result<Self> {
-        let mut checkpoint = Checkpoint::open(&args.model)?;
+    fn from_checkpoint(model: &Located, args: &ModelArgs, selected: &Selected) -> Result<Self> {
+        let mut checkpoint = Checkpoint::open(&model.path)?;
         let Some(classes) = checkpoint.classes() else {
             bail!(
                 "{} is a pretrained model without a classification head (no tensor `{}`); fine-tune it with `lingo \
                  train`, and give the run folder",
-                args.model.display(),
+                model.name.display(),
                 checkpoint.head_tensor()
             );
         };
         if classes < 2 {
             bail!(
                 "{} has a head of {classes} outputs; a classifier has at least 2",
-                args.model.display()
+                model.name.display()
             );
         }
         if args.base.is_some() {
             bail!(
                 "--base is for run folders: {} is a model of its own",
-                args.model.display()
+                model.name.display()
             );
         }
         let (text, model) = (text(&checkpoint)?, checkpoint.config());

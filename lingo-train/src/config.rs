@@ -62,7 +62,8 @@ impl RunConfig {
     /// A relative path in the run file is taken from the run file's folder if it exists there, else from the
     /// current directory; in an override, and in `output.dir`, always from the current directory. The splits
     /// `data.train`, `data.dev` and `data.test` are looked for in `data.dir` first. All paths are absolute in the
-    /// result, so that the resolved configuration means the same wherever it is read.
+    /// result, so that the resolved configuration means the same wherever it is read; a `model` of the form
+    /// `owner/name` that is no path stays as it is.
     ///
     /// # Errors
     /// If the file cannot be read or is no TOML; else one error that lists every unknown key, wrong type and

@@ -48,6 +48,8 @@ pub(crate) struct Contents {
     pub(crate) files: Vec<MappedFile>,
     /// All tensors.
     pub(crate) tensors: Vec<Stored>,
+    /// Bytes of the files.
+    pub(crate) bytes: u64,
 }
 
 impl Checkpoint {
@@ -177,6 +179,29 @@ impl Checkpoint {
         &self.contents.format
     }
 
+    /// Bytes of the files that hold the weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.contents.bytes
+    }
+
+    /// Where it was opened.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder in Hugging Face's layout, if it is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self.kind {
+            Kind::Folder => Some(&self.path),
+            Kind::Gguf => None,
+        }
+    }
+
+    /// The tensors as stored, and the files to read them from.
+    pub(crate) fn stored_tensors(&self) -> (&[Stored], &[MappedFile]) {
+        (&self.contents.tensors, &self.contents.files)
+    }
+
     /// The tokenizer that belongs to the model.
     ///
     /// # Errors
@@ -276,7 +301,11 @@ fn has_gguf_extension(path: &Path) -> bool {
 
 /// Names of the folder's first files, for messages.
 pub(crate) fn file_names(folder: &Path) -> Vec<String> {
-    let mut names = file_names_of(folder, |_| true);
+    listed(file_names_of(folder, |_| true))
+}
+
+/// As many names as a message holds.
+pub(crate) fn listed(mut names: Vec<String>) -> Vec<String> {
     if names.len() > LISTED_FILES {
         names.truncate(LISTED_FILES);
         names.push("...".to_owned());

@@ -16,13 +16,17 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`hub`] fetches such folders from the Hugging Face hub; [`export`] writes whatever was read as one compact folder.
 
 mod bpe;
 mod checkpoint;
 mod encoding;
 mod error;
+pub mod export;
 mod gguf;
 mod hf;
+pub mod hub;
 mod json;
 mod mapped;
 pub mod peft;

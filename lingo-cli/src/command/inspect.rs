@@ -11,11 +11,13 @@ use lingo_train::task::{Layout, SequenceEncoder};
 use weights_import::{Checkpoint, Role};
 
 use crate::args::InspectArgs;
+use crate::hub::locate;
 use crate::scorer::{adapter_dir, text};
 
 /// Shows what a model is made of.
 pub fn run(args: &InspectArgs) -> Result<()> {
-    if let Some(dir) = adapter_dir(&args.model)? {
+    let model = locate(&args.model)?;
+    if let Some(dir) = adapter_dir(&model.path)? {
         let manifest = Saved::open(&dir)?.manifest;
         bail!(
             "{} is an adapter ({}, {} classes); to inspect its pretrained model, give {}",
@@ -25,11 +27,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
             manifest.model.display()
         );
     }
-    let checkpoint = Checkpoint::open(&args.model)?;
+    let checkpoint = Checkpoint::open(&model.path)?;
     let config = checkpoint.config();
     result!(
         "model       {} ({})",
-        args.model.display(),
+        model.name.display(),
         checkpoint.format()
     );
     result!("type        {}", config.model_type());

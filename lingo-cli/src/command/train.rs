@@ -17,6 +17,7 @@ use super::eval::print_scores;
 use crate::args::{RunArgs, TrainArgs};
 use crate::dashboard::Dashboard;
 use crate::device::{Selected, select};
+use crate::hub::locate;
 use crate::progress::Plain;
 use crate::scorer::{load_backbone, text};
 
@@ -68,9 +69,11 @@ pub fn load_config(args: &RunArgs) -> Result<RunConfig> {
 }
 
 /// Loads data and model, and makes them a run.
-pub fn prepare(config: RunConfig) -> Result<(Run, Selected)> {
+pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
     let selected = select(&config.device)?;
-    let mut checkpoint = Checkpoint::open(&config.model)?;
+    let model = locate(&config.model)?;
+    config.model = model.name;
+    let mut checkpoint = Checkpoint::open(&model.path)?;
     let model_type = checkpoint.config().model_type();
     note!(
         "model       {} ({model_type}, {})",

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may panic, as tests do
 
 mod errors;
+mod hub;
+mod hub_server;
+mod import;
 mod models;
 mod place;
 mod predictions;

@@ -74,8 +74,20 @@ impl Place {
 
     /// `lingo` in this folder.
     pub fn lingo(&self, args: &[&str]) -> Output {
+        self.lingo_in(&[], args)
+    }
+
+    /// The same with variables of the environment.
+    pub fn lingo_in(&self, variables: &[(&str, &str)], args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lingo"));
         command.args(args).current_dir(self.dir.path());
+        let of_machine = std::env::vars()
+            .map(|(name, _)| name)
+            .filter(|name| name.starts_with("HF_") || name.to_lowercase().ends_with("_proxy"));
+        for name in of_machine {
+            command.env_remove(name);
+        }
+        command.envs(variables.iter().copied());
         command.env_remove("RUST_BACKTRACE").output().unwrap()
     }
 

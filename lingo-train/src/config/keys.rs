@@ -13,9 +13,12 @@ use crate::metric::MetricName;
 
 /// Reads every key; `None` where a key without a default is missing (which is then among the problems).
 pub(super) fn read_run(reader: &mut Reader<'_>) -> Option<RunConfig> {
-    let model = reader.path("model");
+    let model = reader.path_or_name("model");
     if model.is_none() {
-        reader.require("model", "the path of a Hugging Face folder or a .gguf file");
+        reader.require(
+            "model",
+            "the path of a Hugging Face folder or a .gguf file, or a model of the hub such as \"facebook/opt-125m\"",
+        );
     }
     let device = reader.text("device").unwrap_or_else(|| "cpu".into());
     if device.trim().is_empty() {

@@ -1,7 +1,7 @@
 //! Reads keys out of a TOML table one at a time and collects what is wrong, instead of stopping at the first error.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Component, Path, PathBuf, absolute};
 
 use toml::{Table, Value};
 
@@ -227,6 +227,17 @@ impl<'a> Reader<'a> {
         self.absolute(key, found.unwrap_or(path))
     }
 
+    /// A path, or else a name of the form `owner/name` as it is written, which may be that of a published model.
+    pub(super) fn path_or_name(&mut self, key: &'static str) -> Option<PathBuf> {
+        let path = self.path(key)?;
+        let written = self.plain_path(key)?;
+        Some(if is_owner_and_name(&written) && !path.exists() {
+            written
+        } else {
+            path
+        })
+    }
+
     /// A path from the current directory.
     pub(super) fn path_here(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = self.plain_path(key)?;
@@ -252,6 +263,13 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// Whether a path is of two plain names.
+fn is_owner_and_name(path: &Path) -> bool {
+    let mut parts = path.components();
+    let mut is_name = || matches!(parts.next(), Some(Component::Normal(_)));
+    is_name() && is_name() && parts.next().is_none()
 }
 
 fn kind_of(value: &Value) -> &'static str {

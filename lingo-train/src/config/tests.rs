@@ -200,7 +200,7 @@ epochs = 1
         "data.dri: unknown key; did you mean `data.dir`?",
         "device: is empty; a device such as cpu, wgpu, wgpu:1 or cuda:0",
         "lerning_rate: unknown key; did you mean `train.learning_rate`?",
-        "model: is missing and has no default; the path of a Hugging Face folder or a .gguf file",
+        "model: is missing and has no default; the path of a Hugging Face folder or a .gguf file, or a model of the hub such as \"facebook/opt-125m\"",
         "seed: -1 is too small; a whole number, 0 or above",
         "tokenizer.kind: there is no kind `kmers`; \"bpe\", \"kmer\", \"words\" or \"one-hot\"",
         "tokenizer.restrict: is \"maybe\"; \"auto\", true or false",
@@ -321,6 +321,27 @@ fn relative_paths_are_of_the_run_file_first_and_absolute_in_the_end() {
     let overrides = [("data.dir".to_string(), "data".to_string())];
     let config = RunConfig::load(&path, &overrides).unwrap();
     assert_eq!(config.data.dir, Some(here.join("data")));
+}
+
+#[test]
+fn a_model_that_is_no_path_may_be_a_name_of_two_parts() {
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir_all(folder.path().join("models/tiny")).unwrap();
+    let path = folder.path().join("run.toml");
+    let model = |written: &str| {
+        let text = MINIMAL.replace("model = \"m.gguf\"", &format!("model = {written:?}"));
+        std::fs::write(&path, text).unwrap();
+        RunConfig::load(&path, &[]).unwrap().model
+    };
+    assert_eq!(model("models/tiny"), folder.path().join("models/tiny"));
+    for name in ["facebook/opt-125m", "facebook/opt-125m@main"] {
+        assert_eq!(model(name), Path::new(name));
+    }
+    let here = std::env::current_dir().unwrap();
+    for path in ["tiny", "./models/none", "a/models/none", "../none"] {
+        let absolute = std::path::absolute(here.join(path)).unwrap();
+        assert_eq!(model(path), absolute);
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Contents), ImportError> 
     refuse_stretched_rotary(&file, &tensors)?;
     let contents = Contents {
         format: format!("GGUF, {}", prevalent_type(&tensors)),
+        bytes: file.bytes().len() as u64,
         files: vec![file],
         tensors,
     };
@@ -244,4 +245,4 @@ fn type_name(number: u32) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -13,9 +13,9 @@ use crate::{Checkpoint, ImportError, Role};
 
 /// Writes GGUF, right or wrong.
 #[derive(Clone, Default)]
-struct Writer {
+pub(crate) struct Writer {
     metadata: Vec<Vec<u8>>,
-    tensors: Vec<(String, Vec<u64>, u32, Vec<u8>)>,
+    pub(crate) tensors: Vec<(String, Vec<u64>, u32, Vec<u8>)>,
 }
 
 fn text(bytes: &str) -> Vec<u8> {
@@ -45,7 +45,7 @@ impl Writer {
         self.entry(key, 6, &value.to_le_bytes());
     }
 
-    fn flag(&mut self, key: &str, value: bool) {
+    pub(crate) fn flag(&mut self, key: &str, value: bool) {
         self.entry(key, 7, &[value.into()]);
     }
 
@@ -91,7 +91,7 @@ impl Writer {
     }
 
     /// An f32 tensor that counts up from `first`; the shape is row-major.
-    fn tensor(&mut self, name: &str, shape: &[u64], first: f32) {
+    pub(crate) fn tensor(&mut self, name: &str, shape: &[u64], first: f32) {
         let numbers: u64 = shape.iter().product();
         let bytes = (0..numbers)
             .flat_map(|i| (first + i as f32).to_le_bytes())
@@ -125,7 +125,7 @@ impl Writer {
         out
     }
 
-    fn file(&self) -> (TempDir, PathBuf) {
+    pub(crate) fn file(&self) -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.gguf");
         std::fs::write(&path, self.bytes()).unwrap();
@@ -139,7 +139,7 @@ impl Writer {
 }
 
 /// A LLaMA of one layer: width 8, 2 heads of 4, one for keys and values.
-fn tiny() -> Writer {
+pub(crate) fn tiny() -> Writer {
     let mut writer = Writer::default();
     writer.text("general.architecture", "llama");
     writer.integer("llama.block_count", 1);

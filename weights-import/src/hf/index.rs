@@ -1,6 +1,6 @@
 //! The index of a sharded checkpoint: which tensor is in which file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -21,38 +21,19 @@ pub(crate) struct Index {
 impl Index {
     /// Checks that the index names only files that are there, directly in the folder.
     pub(crate) fn new(folder: &Path, file: &JsonFile) -> Result<Self, ImportError> {
-        let expected = "an object of tensor names and file names";
-        let map = file
-            .get("weight_map")
-            .and_then(Value::as_object)
-            .filter(|map| !map.is_empty())
-            .ok_or_else(|| file.bad("weight_map", expected))?;
-        let mut tensors = BTreeMap::new();
-        let mut shards = Vec::new();
-        for (tensor, shard) in map {
-            let shard = shard
-                .as_str()
-                .ok_or_else(|| file.bad("weight_map", expected))?;
-            if !is_plain_name(shard) {
-                return Err(ImportError::OutsideFolder {
+        let tensors = places(file)?;
+        let names: BTreeSet<&String> = tensors.values().collect();
+        let mut shards = Vec::with_capacity(names.len());
+        for shard in names {
+            let path = folder.join(shard);
+            if !path.is_file() {
+                return Err(ImportError::ShardMissing {
                     index: file.path().to_owned(),
-                    tensor: tensor.clone(),
-                    file: shard.to_owned(),
+                    shard: shard.clone(),
                 });
             }
-            let path = folder.join(shard);
-            if !shards.contains(&path) {
-                if !path.is_file() {
-                    return Err(ImportError::ShardMissing {
-                        index: file.path().to_owned(),
-                        shard: shard.to_owned(),
-                    });
-                }
-                shards.push(path);
-            }
-            tensors.insert(tensor.clone(), shard.to_owned());
+            shards.push(path);
         }
-        shards.sort();
         Ok(Self {
             path: file.path().to_owned(),
             tensors,
@@ -85,6 +66,36 @@ impl Index {
         }
         Ok(())
     }
+}
+
+/// The files that an index names, each a plain name.
+pub(crate) fn shards(file: &JsonFile) -> Result<BTreeSet<String>, ImportError> {
+    Ok(places(file)?.into_values().collect())
+}
+
+/// Shard by tensor.
+fn places(file: &JsonFile) -> Result<BTreeMap<String, String>, ImportError> {
+    let expected = "an object of tensor names and file names";
+    let map = file
+        .get("weight_map")
+        .and_then(Value::as_object)
+        .filter(|map| !map.is_empty())
+        .ok_or_else(|| file.bad("weight_map", expected))?;
+    let mut tensors = BTreeMap::new();
+    for (tensor, shard) in map {
+        let shard = shard
+            .as_str()
+            .ok_or_else(|| file.bad("weight_map", expected))?;
+        if !is_plain_name(shard) {
+            return Err(ImportError::OutsideFolder {
+                index: file.path().to_owned(),
+                tensor: tensor.clone(),
+                file: shard.to_owned(),
+            });
+        }
+        tensors.insert(tensor.clone(), shard.to_owned());
+    }
+    Ok(tensors)
 }
 
 /// Whether a name can only mean a file of the folder itself, on any system.

@@ -23,8 +23,10 @@ pub(crate) fn open(
     index: Option<&Index>,
 ) -> Result<Contents, ImportError> {
     let mut tensors = Vec::new();
+    let mut bytes = 0;
     for path in paths {
         refuse_pointer(path)?;
+        bytes += path.metadata().map_or(0, |metadata| metadata.len());
         let reader = PytorchReader::new(path).map_err(|error| ImportError::Pytorch {
             path: path.clone(),
             reason: error.to_string(),
@@ -57,6 +59,7 @@ pub(crate) fn open(
         },
         files: Vec::new(),
         tensors,
+        bytes,
     })
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn open(
             1 => "safetensors".to_owned(),
             shards => format!("safetensors, {shards} shards"),
         },
+        bytes: files.iter().map(|file| file.bytes().len() as u64).sum(),
         files,
         tensors,
     })

@@ -1,0 +1,221 @@
+//! A hub of one model on this machine, which speaks as much as is asked of it and writes down what was asked.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use crate::place::quickstart;
+
+/// The model's commit.
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What the hub has and how it behaves.
+#[derive(Clone)]
+pub struct Model {
+    /// `owner/name`.
+    pub id: String,
+    /// Contents by name.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// The commit that it speaks of.
+    pub commit: String,
+    /// What each file's tag begins with.
+    pub tag: String,
+    /// The token without which nothing is given.
+    pub token: Option<String>,
+    /// The status of every answer.
+    pub status: u16,
+    /// How often a transfer is cut off in its middle.
+    pub cuts: usize,
+}
+
+impl Model {
+    /// The files of a folder, under a name.
+    pub fn of(id: &str, folder: &Path) -> Self {
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let name = entry.file_name().into_string().unwrap();
+            (name, std::fs::read(entry.path()).unwrap())
+        });
+        Self {
+            id: id.to_owned(),
+            files: files.collect(),
+            commit: COMMIT.to_owned(),
+            tag: "tag-".to_owned(),
+            token: None,
+            status: 200,
+            cuts: 0,
+        }
+    }
+
+    /// The quickstart's model, among files that nobody needs.
+    pub fn quickstart(id: &str) -> Self {
+        let mut model = Self::of(id, &quickstart("model"));
+        for name in [
+            "README.md",
+            "pytorch_model.bin",
+            "tf_model.h5",
+            "onnx/model.onnx",
+        ] {
+            model.put(name, b"nobody needs this");
+        }
+        model
+    }
+
+    pub fn put(&mut self, name: &str, content: &[u8]) {
+        self.files.insert(name.to_owned(), content.to_vec());
+    }
+}
+
+/// The hub at work; it stops when it is dropped.
+pub struct Hub {
+    pub endpoint: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Hub {
+    pub fn start(model: Model) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let ended = Arc::new(AtomicBool::new(false));
+        let (log, end) = (asked.clone(), ended.clone());
+        let thread = std::thread::spawn(move || {
+            let mut model = model;
+            for stream in listener.incoming() {
+                if end.load(Ordering::SeqCst) {
+                    return;
+                }
+                // A client that hangs up is no matter.
+                let _ = answer(stream.unwrap(), &mut model, &log);
+            }
+        });
+        Self {
+            endpoint,
+            asked,
+            ended,
+            thread: Some(thread),
+        }
+    }
+
+    /// What was asked since the last time: `/path`, and `/path bytes=..` for the content of a file.
+    pub fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+
+    /// The names of files whose content was asked for since the last time.
+    pub fn fetched(&self) -> Vec<String> {
+        let of_content = |asked: &String| {
+            let (path, range) = asked.split_once(" bytes=")?;
+            let (_, file) = path.split_once("/resolve/")?;
+            let (_, name) = file.split_once('/')?;
+            (range != "0-0").then(|| name.to_owned())
+        };
+        self.asked().iter().filter_map(of_content).collect()
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let address = self.endpoint.trim_start_matches("http://");
+        let _ = TcpStream::connect(address);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn answer(
+    mut stream: TcpStream,
+    model: &mut Model,
+    log: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut range = None;
+    let mut token = None;
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(": ") else {
+            break;
+        };
+        match name.to_lowercase().as_str() {
+            "range" => range = Some(value.to_owned()),
+            "authorization" => token = value.strip_prefix("Bearer ").map(str::to_owned),
+            _ => {}
+        }
+    }
+    let asked = match &range {
+        Some(range) => format!("{path} {range}"),
+        None => path.clone(),
+    };
+    log.lock().unwrap().push(asked);
+
+    let status = match model.status {
+        200 if model.token.is_some() && token != model.token => 401,
+        status => status,
+    };
+    if status != 200 {
+        return write!(
+            stream,
+            "HTTP/1.1 {status} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
+    let info = format!("/api/models/{}/revision/main", model.id);
+    if path == info {
+        let files: Vec<String> = model
+            .files
+            .keys()
+            .map(|name| format!("{{\"rfilename\":{name:?}}}"))
+            .collect();
+        let body = format!(
+            "{{\"id\":{:?},\"sha\":{:?},\"siblings\":[{}]}}",
+            model.id,
+            model.commit,
+            files.join(",")
+        );
+        return write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+    }
+    let start = format!("/{}/resolve/{}/", model.id, model.commit);
+    let content = path
+        .strip_prefix(&start)
+        .and_then(|name| model.files.get(name));
+    let (Some(content), Some(range)) = (content, range) else {
+        return write!(
+            stream,
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    };
+    let (from, to) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+    let from: usize = from.parse().unwrap();
+    let end = to.parse().map_or(content.len(), |to: usize| to + 1);
+    let part = &content[from..end];
+    write!(
+        stream,
+        "HTTP/1.1 206 Partial Content\r\nETag: \"{}{}\"\r\nx-repo-commit: {}\r\n\
+         Content-Range: bytes {from}-{}/{}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        model.tag,
+        path.len() + content.len(),
+        model.commit,
+        end - 1,
+        content.len(),
+        part.len()
+    )?;
+    let mut sent = part.len();
+    if model.cuts > 0 && part.len() > 10_000 {
+        model.cuts -= 1;
+        sent /= 2;
+    }
+    stream.write_all(&part[..sent])
+}

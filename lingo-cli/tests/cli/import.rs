@@ -1,0 +1,102 @@
+//! `import`: another form of the same model.
+
+use crate::hub_server::{Hub, Model};
+use crate::place::{Place, quickstart, refused, stderr, stdout, succeeded};
+
+const PREDICT: [&str; 5] = ["predict", "run", "--input", "data/test.csv", "--output"];
+
+#[test]
+fn a_run_on_an_imported_model_predicts_the_same() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    let model = quickstart("model");
+    let output = place.lingo(&["import", model.to_str().unwrap(), "--out", "compact"]);
+    succeeded(&output);
+    let said = stdout(&output);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in ["safetensors float16", "is now compact", "KiB", "loads in"] {
+        assert!(said.contains(part), "{said}");
+    }
+    succeeded(&place.lingo(&[&PREDICT[..], &["before.csv"]].concat()));
+    let base = ["after.csv", "--base", "compact"];
+    succeeded(&place.lingo(&[&PREDICT[..], &base].concat()));
+    assert_eq!(place.text("after.csv"), place.text("before.csv"));
+
+    let inspect = |model: &str| {
+        let shown = stdout(&place.lingo(&["inspect", model, "--data", "data"]));
+        let (_, after_name) = shown.split_once('\n').unwrap();
+        after_name.to_owned()
+    };
+    assert_eq!(inspect("compact"), inspect(model.to_str().unwrap()));
+
+    // Twice as wide it is still the same.
+    succeeded(&place.lingo(&["import", "compact", "--out", "wide", "--dtype", "f32"]));
+    let size = |folder: &str| {
+        let path = place.path(&format!("{folder}/model.safetensors"));
+        path.metadata().unwrap().len()
+    };
+    let (narrow, wide) = (size("compact"), size("wide"));
+    assert!(
+        wide > narrow * 19 / 10 && wide < narrow * 2,
+        "{narrow}, {wide}"
+    );
+    let base = ["wide.csv", "--base", "wide"];
+    succeeded(&place.lingo(&[&PREDICT[..], &base].concat()));
+    assert_eq!(place.text("wide.csv"), place.text("before.csv"));
+    let again = ["import", "wide", "--out", "compact", "--dtype", "bf16"];
+    refused(&place.lingo(&again), &["compact exists", "--overwrite"]);
+    succeeded(&place.lingo(&[&again[..], &["--overwrite"]].concat()));
+    assert!(place.text("compact/config.json").contains("bfloat16"));
+}
+
+#[test]
+fn a_model_of_the_hub_is_imported_by_its_name() {
+    let place = Place::new();
+    let hub = Hub::start(Model::quickstart("owner/tiny"));
+    let cache = place.path("hf");
+    let variables = [
+        ("HF_HOME", cache.to_str().unwrap()),
+        ("HF_ENDPOINT", hub.endpoint.as_str()),
+    ];
+    // A place that cannot be used is refused before anything is fetched.
+    let import = ["import", "owner/tiny", "--out"];
+    place.write("file", "");
+    let output = place.lingo_in(&variables, &[&import[..], &["file"]].concat());
+    refused(&output, &["file exists"]);
+    assert_eq!(hub.asked(), Vec::<String>::new());
+    let output = place.lingo_in(&variables, &[&import[..], &["tiny"]].concat());
+    succeeded(&output);
+    assert!(!stderr(&output).contains("licence"));
+    let inspect = stdout(&place.lingo(&["inspect", "tiny"]));
+    assert!(inspect.contains("tokenizer   "), "{inspect}");
+}
+
+#[test]
+fn what_cannot_be_imported_is_refused_and_nothing_is_written() {
+    let place = Place::new();
+    let import = |args: &[&str]| place.lingo(&[&["import"][..], args].concat());
+    refused(
+        &import(&["nothing", "--out", "out"]),
+        &["nothing", "no such file or folder"],
+    );
+    let cut = place.copy_model("cut");
+    let whole = std::fs::read(cut.join("model.safetensors")).unwrap();
+    place.write("cut/model.safetensors", &whole[..whole.len() / 2]);
+    refused(&import(&["cut", "--out", "out"]), &["cut", "damaged"]);
+    place.copy_model("good");
+    refused(&import(&["good", "--out", "data"]), &["data exists"]);
+    let output = import(&["good", "--out", "data", "--overwrite"]);
+    refused(&output, &["data exists", ".csv"]);
+    refused(
+        &import(&["good", "--out", "good", "--overwrite"]),
+        &["good", "where the model itself is"],
+    );
+    refused(&import(&["good", "--out", "a/b"]), &["a", "no such folder"]);
+    assert!(!place.path("out").exists());
+    // Without a tokenizer there is still a model.
+    for file in ["vocab.json", "merges.txt"] {
+        std::fs::remove_file(place.path(&format!("good/{file}"))).unwrap();
+    }
+    let output = import(&["good", "--out", "out"]);
+    succeeded(&output);
+    assert!(stderr(&output).contains("without a tokenizer"));
+}

@@ -1,0 +1,129 @@
+//! Any checkpoint as one compact folder in Hugging Face's layout: `config.json`, `model.safetensors`, `tokenizer.json`.
+//!
+//! What is of no use for classification is left out, pickles and quantisation are left behind. Tensors are read,
+//! converted and written one at a time. The folder is put together beside its place and takes it only when it is whole.
+
+mod config;
+mod error;
+mod place;
+mod tokenizer;
+mod weights;
+
+pub use error::ExportError;
+
+use std::path::Path;
+
+use crate::checkpoint::Checkpoint;
+use crate::encoding::Encoding;
+
+/// A type of numbers that any library reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FloatType {
+    /// 32 bits.
+    F32,
+    /// 16 bits, 5 of them for the exponent.
+    F16,
+    /// 16 bits, 8 of them for the exponent.
+    Bf16,
+}
+
+impl FloatType {
+    /// The type that keeps what is stored: 16 bits where there are no more, which is also enough for quantised numbers.
+    fn keeping(encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::F64 | Encoding::F32 => Self::F32,
+            Encoding::Bf16 => Self::Bf16,
+            _ => Self::F16,
+        }
+    }
+
+    /// What `config.json` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+        }
+    }
+}
+
+/// What became of the tokenizer.
+#[derive(Debug)]
+pub enum TokenizerFate {
+    /// It is `tokenizer.json` now.
+    Written,
+    /// It cannot be read, for the reason given; its files were copied as they are.
+    Copied(crate::ImportError),
+    /// There is none, for the reason given.
+    Missing(crate::ImportError),
+}
+
+/// What was written.
+#[derive(Debug)]
+pub struct Exported {
+    /// How many tensors.
+    pub tensors: usize,
+    /// The type of most numbers.
+    pub dtype: FloatType,
+    /// The tokenizer.
+    pub tokenizer: TokenizerFate,
+}
+
+/// How a folder is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExportOptions {
+    /// The type of all numbers; without it each tensor keeps its precision, quantised ones become f16.
+    pub dtype: Option<FloatType>,
+    /// Whether a folder that an export has written may be replaced.
+    pub overwrite: bool,
+}
+
+/// Checks that a folder may be written at a path, before anything is read.
+///
+/// # Errors
+/// If something is there that is not to be replaced, or its parent folder is not there.
+pub fn check_place(source: &Path, out: &Path, overwrite: bool) -> Result<(), ExportError> {
+    place::check(source, out, overwrite)
+}
+
+/// Writes a checkpoint as a folder; `progress` hears of each tensor how many numbers it has of how many in all.
+///
+/// # Errors
+/// As [`check_place`]; and if a tensor is damaged or unknown or does not fit the type, or the folder cannot be written.
+/// Nothing is at `out` then, or what was there before.
+pub fn write_folder(
+    source: &Checkpoint,
+    out: &Path,
+    options: ExportOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Exported, ExportError> {
+    place::check(source.path(), out, options.overwrite)?;
+    let tensors = weights::plan(source, options.dtype)?;
+    let dtype = weights::prevalent(&tensors);
+    let found = source.tokenizer();
+    let folder = place::Workshop::beside(out)?;
+    let bos = found.as_ref().ok().and_then(|tokenizer| tokenizer.bos);
+    config::write(source, dtype, bos, folder.path())?;
+    let tokenizer = match found {
+        Ok(found) => {
+            tokenizer::write(source, &found, folder.path())?;
+            TokenizerFate::Written
+        }
+        Err(reason) => match tokenizer::copy(source, folder.path())? {
+            0 => TokenizerFate::Missing(reason),
+            _ => TokenizerFate::Copied(reason),
+        },
+    };
+    weights::write(source, &tensors, folder.path(), progress)?;
+    // What cannot be read back is not worth a name.
+    Checkpoint::open(folder.path())?;
+    folder.move_to(out)?;
+    Ok(Exported {
+        tensors: tensors.len(),
+        dtype,
+        tokenizer,
+    })
+}
+
+#[cfg(test)]
+mod tests;

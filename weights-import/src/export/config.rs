@@ -1,0 +1,125 @@
+//! `config.json`: the source's own with another type of numbers, or one for a file that has none.
+
+use std::path::Path;
+
+use lingo_core::models::ModelConfig;
+use lingo_core::models::llama::LlamaConfig;
+use serde_json::{Map, Value, json};
+
+use super::{ExportError, FloatType};
+use crate::checkpoint::Checkpoint;
+use crate::json::JsonFile;
+
+/// The file's name.
+const FILE: &str = "config.json";
+
+/// Writes it.
+pub(super) fn write(
+    source: &Checkpoint,
+    dtype: FloatType,
+    bos: Option<u32>,
+    folder: &Path,
+) -> Result<(), ExportError> {
+    let mut root = match (source.folder(), source.config()) {
+        (Some(from), _) => JsonFile::open(&from.join(FILE))?.root().clone(),
+        (None, ModelConfig::Llama(config)) => llama(config, bos),
+        // A reader of single files that learns of other models says here what to write.
+        (None, other) => {
+            return Err(ExportError::Weights {
+                path: source.path().to_owned(),
+                reason: format!("no config.json can be made for a {}", other.model_type()),
+            });
+        }
+    };
+    // transformers 5 reads the first, 4 the second.
+    let key = match root.contains_key("dtype") {
+        true => "dtype",
+        false => "torch_dtype",
+    };
+    root.insert(key.to_owned(), dtype.name().into());
+    write_json(folder, FILE, root)
+}
+
+/// Writes an object, as Hugging Face's libraries do.
+pub(super) fn write_json(
+    folder: &Path,
+    name: &str,
+    root: Map<String, Value>,
+) -> Result<(), ExportError> {
+    let path = folder.join(name);
+    let text = format!("{:#}\n", Value::Object(root));
+    std::fs::write(&path, text).map_err(ExportError::io(&path))
+}
+
+fn llama(config: &LlamaConfig, bos: Option<u32>) -> Map<String, Value> {
+    let root = json!({
+        "architectures": ["LlamaModel"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "num_key_value_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "max_position_embeddings": config.max_position_embeddings,
+        "rms_norm_eps": config.rms_norm_eps,
+        "rope_theta": config.rope_theta,
+        "hidden_act": "silu",
+        "attention_bias": false,
+        "mlp_bias": false,
+        "attention_dropout": config.attention_dropout,
+        "bos_token_id": bos,
+        "pad_token_id": config.pad_token_id,
+    });
+    match root {
+        Value::Object(root) => root,
+        _ => Map::new(),
+    }
+}
+
+/// A tensor's name in the folder: its own where the source is one, else the backbone's.
+pub(super) fn tensor_name<'a>(source: &Checkpoint, name: &'a str, key: &'a str) -> &'a str {
+    match source.folder() {
+        Some(_) => key,
+        None => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::hf;
+
+    #[test]
+    fn a_written_configuration_reads_as_the_same() {
+        let config = LlamaConfig {
+            vocab_size: 32,
+            hidden_size: 12,
+            intermediate_size: 20,
+            num_hidden_layers: 3,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 6,
+            max_position_embeddings: 99,
+            rms_norm_eps: 1e-5,
+            rope_theta: 5e5,
+            attention_dropout: 0.0,
+            pad_token_id: Some(3),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        for pad_token_id in [Some(3), None] {
+            let config = LlamaConfig {
+                pad_token_id,
+                ..config.clone()
+            };
+            write_json(folder.path(), FILE, llama(&config, None)).unwrap();
+            let file = JsonFile::open(&folder.path().join(FILE)).unwrap();
+            assert_eq!(
+                hf::config::parse(&file).unwrap(),
+                ModelConfig::Llama(config)
+            );
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Where the folder goes, and the temporary one that becomes it.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, TempDir};
+
+use super::ExportError;
+
+/// What a folder may hold that is replaced.
+const WRITTEN: [&str; 9] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+];
+
+/// Checks that `out` is free, or may be replaced.
+pub(super) fn check(source: &Path, out: &Path, overwrite: bool) -> Result<(), ExportError> {
+    let parent = parent(out);
+    if !parent.is_dir() {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder");
+        return Err(ExportError::io(&parent)(missing));
+    }
+    if std::fs::symlink_metadata(out).is_err() {
+        return Ok(());
+    }
+    let path = out.to_owned();
+    // A source on the hub is nowhere yet.
+    if let (Ok(from), Ok(to)) = (source.canonicalize(), out.canonicalize())
+        && from.starts_with(&to)
+    {
+        return Err(ExportError::Source { path });
+    }
+    if !overwrite || out.is_symlink() || !out.is_dir() {
+        return Err(ExportError::Exists { path });
+    }
+    for entry in std::fs::read_dir(out).map_err(ExportError::io(out))? {
+        let name = entry.map_err(ExportError::io(out))?.file_name();
+        if !WRITTEN.iter().any(|written| name == *written) {
+            return Err(ExportError::Foreign {
+                path,
+                name: name.to_string_lossy().into_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// A folder beside the final one; it vanishes unless it is moved there.
+pub(super) struct Workshop {
+    folder: TempDir,
+}
+
+impl Workshop {
+    /// Makes it.
+    pub(super) fn beside(out: &Path) -> Result<Self, ExportError> {
+        let folder = temporary(out)?;
+        Ok(Self { folder })
+    }
+
+    /// Where to write.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes it the final folder; what was there is removed after.
+    pub(super) fn move_to(self, out: &Path) -> Result<(), ExportError> {
+        let old = match out.exists() {
+            true => {
+                let old = temporary(out)?;
+                let aside = old.path().join("old");
+                std::fs::rename(out, aside).map_err(ExportError::io(out))?;
+                Some(old)
+            }
+            false => None,
+        };
+        if let Err(source) = std::fs::rename(self.folder.path(), out) {
+            if let Some(old) = old {
+                // Both may fail for one reason; the first one is told.
+                let _ = std::fs::rename(old.path().join("old"), out);
+            }
+            return Err(ExportError::io(out)(source));
+        }
+        // It is no longer where it would be removed.
+        let _ = self.folder.keep();
+        Ok(())
+    }
+}
+
+fn temporary(out: &Path) -> Result<TempDir, ExportError> {
+    let mut builder = Builder::new();
+    builder.prefix(".lingo-import-");
+    // As any other folder, for others to read: temporary ones are private otherwise.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let parent = parent(out);
+    builder
+        .tempdir_in(&parent)
+        .map_err(ExportError::io(&parent))
+}
+
+fn parent(out: &Path) -> PathBuf {
+    match out.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,206 @@
+//! `model.safetensors`, written tensor by tensor.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+
+use half::{bf16, f16};
+use safetensors::{Dtype, View};
+
+use super::config::tensor_name;
+use super::{ExportError, FloatType};
+use crate::checkpoint::Checkpoint;
+use crate::error::ImportError;
+use crate::tensors::{Element, Role, Stored};
+
+/// The file's name.
+const FILE: &str = "model.safetensors";
+
+/// A tensor and what its numbers become.
+pub(super) struct Planned<'a> {
+    stored: &'a Stored,
+    dtype: FloatType,
+}
+
+impl Planned<'_> {
+    fn numbers(&self) -> usize {
+        self.stored.shape.iter().product()
+    }
+}
+
+/// All tensors of the model and its head, none twice.
+pub(super) fn plan(
+    source: &Checkpoint,
+    dtype: Option<FloatType>,
+) -> Result<Vec<Planned<'_>>, ExportError> {
+    let (tensors, _) = source.stored_tensors();
+    let of_role = |role: Role| tensors.iter().filter(move |tensor| tensor.role == role);
+    let unknown: Vec<String> = of_role(Role::Unknown)
+        .map(|tensor| tensor.source.clone())
+        .collect();
+    if !unknown.is_empty() {
+        return Err(ExportError::Import(ImportError::UnknownTensors {
+            path: source.path().to_owned(),
+            keys: unknown,
+        }));
+    }
+    Ok(of_role(Role::Used)
+        .chain(of_role(Role::Head))
+        .filter_map(|stored| match stored.element {
+            // Opening a checkpoint refuses the others.
+            Element::Known(encoding) => Some(Planned {
+                stored,
+                dtype: dtype.unwrap_or(FloatType::keeping(encoding)),
+            }),
+            Element::Other(_) => None,
+        })
+        .collect())
+}
+
+/// The type of most numbers.
+pub(super) fn prevalent(tensors: &[Planned<'_>]) -> FloatType {
+    let all = [FloatType::F32, FloatType::Bf16, FloatType::F16];
+    let count = |dtype: &FloatType| -> usize {
+        let of_type = tensors.iter().filter(|tensor| tensor.dtype == *dtype);
+        of_type.map(Planned::numbers).sum()
+    };
+    all.into_iter().max_by_key(count).unwrap_or(FloatType::F32)
+}
+
+/// Writes them; `progress` hears how many numbers of how many are done.
+pub(super) fn write(
+    source: &Checkpoint,
+    tensors: &[Planned<'_>],
+    folder: &Path,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), ExportError> {
+    let writing = Writing {
+        source,
+        failure: Cell::new(None),
+        total: tensors.iter().map(Planned::numbers).sum(),
+        done: Cell::new(0),
+        progress: RefCell::new(progress),
+    };
+    let views = tensors.iter().map(|planned| {
+        let name = tensor_name(source, &planned.stored.name, &planned.stored.source);
+        let writing = &writing;
+        (name, Lazy { planned, writing })
+    });
+    let path = folder.join(FILE);
+    // The entry that tells PyTorch's libraries how to read the file.
+    let about = [("format".to_owned(), "pt".to_owned())].into();
+    let written = safetensors::serialize_to_file(views, Some(about), &path);
+    if let Some(failure) = writing.failure.take() {
+        return Err(failure);
+    }
+    written.map_err(|error| ExportError::Weights {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
+    readable_as(&path, &folder.join("config.json"))
+}
+
+/// Gives a file the permissions of another: what `safetensors` writes is private.
+fn readable_as(path: &Path, other: &Path) -> Result<(), ExportError> {
+    let permissions = other.metadata().map_err(ExportError::io(other))?;
+    std::fs::set_permissions(path, permissions.permissions()).map_err(ExportError::io(path))
+}
+
+/// What all tensors share while they are written.
+struct Writing<'a> {
+    source: &'a Checkpoint,
+    /// The first failure: a view of the crate can report none.
+    failure: Cell<Option<ExportError>>,
+    total: usize,
+    done: Cell<usize>,
+    progress: RefCell<&'a mut dyn FnMut(usize, usize)>,
+}
+
+/// A tensor that is read when it is written.
+struct Lazy<'a> {
+    planned: &'a Planned<'a>,
+    writing: &'a Writing<'a>,
+}
+
+impl Lazy<'_> {
+    fn bytes(&self) -> Result<Vec<u8>, ExportError> {
+        let Planned { stored, dtype } = self.planned;
+        let source = self.writing.source;
+        let unreadable = |reason| ExportError::Tensor {
+            path: source.path().to_owned(),
+            tensor: stored.source.clone(),
+            reason,
+        };
+        let (_, files) = source.stored_tensors();
+        let data = stored.read(files).map_err(unreadable)?;
+        let numbers = data
+            .as_slice::<f32>()
+            .map_err(|error| unreadable(format!("{error:?}")))?;
+        let mut bytes = Vec::with_capacity(self.data_len());
+        match dtype {
+            FloatType::F32 => bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
+            FloatType::Bf16 => {
+                let rounded = numbers.iter().map(|x| bf16::from_f32(*x));
+                bytes.extend(rounded.flat_map(bf16::to_le_bytes));
+            }
+            FloatType::F16 => {
+                let too_large = |x: &&f32| x.is_finite() && f16::from_f32(**x).is_infinite();
+                if let Some(value) = numbers.iter().find(too_large) {
+                    return Err(ExportError::Range {
+                        path: source.path().to_owned(),
+                        tensor: stored.source.clone(),
+                        value: *value,
+                        dtype: dtype.name(),
+                    });
+                }
+                let rounded = numbers.iter().map(|x| f16::from_f32(*x));
+                bytes.extend(rounded.flat_map(f16::to_le_bytes));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+impl View for Lazy<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.planned.dtype {
+            FloatType::F32 => Dtype::F32,
+            FloatType::F16 => Dtype::F16,
+            FloatType::Bf16 => Dtype::BF16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.planned.stored.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let writing = self.writing;
+        let failure = writing.failure.take();
+        let failed = failure.is_some();
+        writing.failure.set(failure);
+        if failed {
+            return Cow::Borrowed(&[]);
+        }
+        match self.bytes() {
+            Ok(bytes) => {
+                let done = writing.done.get() + self.planned.numbers();
+                writing.done.set(done);
+                (writing.progress.borrow_mut())(done, writing.total);
+                Cow::Owned(bytes)
+            }
+            Err(failure) => {
+                writing.failure.set(Some(failure));
+                Cow::Borrowed(&[])
+            }
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        let width = match self.planned.dtype {
+            FloatType::F32 => 4,
+            FloatType::F16 | FloatType::Bf16 => 2,
+        };
+        self.planned.numbers() * width
+    }
+}
