@@ -5,6 +5,7 @@ mod say;
 
 mod allocator;
 mod args;
+mod bank;
 mod command;
 mod dashboard;
 mod device;
