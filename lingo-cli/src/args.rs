@@ -34,10 +34,10 @@ pub enum Verb {
     Predict(PredictArgs),
     /// Show a model's architecture, tensors and matrices that can be adapted.
     Inspect(InspectArgs),
+    /// Write what a run has learnt in the formats of other libraries.
+    Export(ExportArgs),
     /// Turn a model of any kind into one compact local folder.
     Import(ImportArgs),
-    /// Write a run's adapter in the formats of other libraries.
-    Export(ExportArgs),
     /// Measure how fast training steps are, without training.
     Bench(BenchArgs),
     /// List the devices that this build can compute on.
@@ -80,10 +80,13 @@ pub struct ExportArgs {
     /// Where the pretrained model is, if it has moved since training.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
-    /// Write AdaLoRA's factors as plain LoRA of the surviving ranks.
+    /// With peft: write AdaLoRA's factors as plain LoRA of the surviving ranks.
     #[arg(long)]
     pub as_lora: bool,
-    /// Replace files in a folder that exists.
+    /// With hf: the type of all numbers [default: f32].
+    #[arg(long, value_enum)]
+    pub dtype: Option<Dtype>,
+    /// Replace what an export has written.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -93,6 +96,8 @@ pub struct ExportArgs {
 pub enum ExportFormat {
     /// PEFT's adapter_config.json and adapter_model.safetensors, with the head.
     Peft,
+    /// A whole model in Hugging Face's layout, the adapter folded in.
+    Hf,
 }
 
 /// Arguments of `bench`.
@@ -129,6 +134,13 @@ pub struct ModelArgs {
     /// on the hub (owner/name).
     #[arg(value_name = "RUN_DIR|MODEL")]
     pub model: PathBuf,
+    #[command(flatten)]
+    pub load: LoadArgs,
+}
+
+/// How a model is loaded for scoring, whichever it is.
+#[derive(Debug, clap::Args)]
+pub struct LoadArgs {
     /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray.
     #[arg(long, default_value = "cpu")]
     pub device: String,
@@ -221,15 +233,26 @@ impl Split {
 /// Arguments of `predict`.
 #[derive(Debug, clap::Args)]
 pub struct PredictArgs {
+    /// A run folder, an adapter in it (best or last), or a fine-tuned Hugging Face classifier: its folder, or its name
+    /// on the hub (owner/name).
+    #[arg(
+        value_name = "RUN_DIR|MODEL",
+        required_unless_present = "adapters",
+        conflicts_with = "adapters"
+    )]
+    pub model: Option<PathBuf>,
+    /// Many runs on one pretrained model, which is loaded once.
+    #[arg(long, value_name = "RUN_DIR", num_args = 1..)]
+    pub adapters: Vec<PathBuf>,
     #[command(flatten)]
-    pub model: ModelArgs,
+    pub load: LoadArgs,
     /// Sequences: CSV with a column `sequence`, or FASTA.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Where to write: CSV with id, prediction, p_0, p_1, ...
-    #[arg(long, value_name = "FILE")]
+    /// Where to write: CSV with id, prediction, p_0, p_1, ...; with --adapters a folder, with a file for each of them.
+    #[arg(long, value_name = "FILE|DIR")]
     pub output: PathBuf,
-    /// Replace an output file that exists.
+    /// Replace output files that exist.
     #[arg(long)]
     pub overwrite: bool,
 }
@@ -269,9 +292,15 @@ fn tokenizer_kind() -> impl TypedValueParser<Value = TokenizerKind> {
 pickles and no quantisation, and Hugging Face's libraries read it too."
 )]
 pub struct ImportArgs {
-    /// A Hugging Face folder, a .gguf file, or a model of the Hugging Face hub (owner/name or owner/name@revision).
-    #[arg(value_name = "MODEL")]
+    /// A Hugging Face folder, a .gguf file, a model of the Hugging Face hub (owner/name or owner/name@revision), or the
+    /// folder of an adapter that PEFT saved.
+    #[arg(value_name = "MODEL|ADAPTER")]
     pub source: PathBuf,
+    /// With an adapter: the pretrained model that it is for.
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    #[command(flatten)]
+    pub prompt: PromptArgs,
     /// The folder to write.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

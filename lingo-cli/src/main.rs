@@ -5,6 +5,7 @@ mod say;
 
 mod allocator;
 mod args;
+mod bank;
 mod command;
 mod dashboard;
 mod device;
@@ -42,8 +43,8 @@ fn main() -> ExitCode {
         Verb::Eval(args) => command::eval::run(&args),
         Verb::Predict(args) => command::predict::run(&args),
         Verb::Inspect(args) => command::inspect::run(&args),
-        Verb::Import(args) => command::import::run(&args),
         Verb::Export(args) => command::export::run(&args),
+        Verb::Import(args) => command::import::run(&args),
         Verb::Bench(args) => command::bench::run(&args),
         Verb::Devices => command::devices::run(),
     };

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use lingo_core::models::ModelConfig;
-use lingo_train::config::{Method, TokenizerKind};
+use lingo_train::config::Method;
 use lingo_train::saved::{self, Manifest, Saved};
+use lingo_train::task::Layout;
 use weights_import::hub::HubId;
 use weights_import::peft::{Factors, PeftAdapter};
+
+/// Our manifest beside an exported adapter: prompt and tokens, which PEFT has no place for.
+pub const BESIDE: &str = "lingo.json";
 
 /// What stands behind a matrix's path in the names of our tensors.
 const FACTORS: [&str; 3] = ["P", "Q", "lambda"];
@@ -56,13 +60,15 @@ pub fn to_peft(saved: &Saved) -> Result<PeftAdapter> {
     })
 }
 
-/// Writes PEFT's adapter as ours, for the model `base` of the shape `model`.
+/// Writes PEFT's adapter as ours, for the model called `base` of the shape `model`; with the manifest that was beside
+/// it, or else the prompt.
 pub fn write(
     dir: &Path,
     adapter: PeftAdapter,
     base: &Path,
     model: &ModelConfig,
     beside: Option<Manifest>,
+    layout: Layout,
 ) -> Result<()> {
     let output = format!("{}.weight", model.head().output);
     let Some(classes) = adapter.head.get(&output).map(|head| head.shape()[0]) else {
@@ -81,12 +87,9 @@ pub fn write(
         model_type: model.model_type().to_owned(),
         method: Method::Lora,
         classes,
-        tokenizer: match model {
-            ModelConfig::Esm(_) => TokenizerKind::Kmer,
-            _ => TokenizerKind::Bpe,
-        },
-        prefix: String::new(),
-        suffix: String::new(),
+        tokenizer: layout.kind,
+        prefix: layout.prompt.prefix,
+        suffix: layout.prompt.suffix,
         max_tokens: 0,
         restricted: true,
         scale: 0.0,
@@ -96,7 +99,7 @@ pub fn write(
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
     let manifest = Manifest {
-        model: std::path::absolute(base).with_context(|| base.display().to_string())?,
+        model: base.to_owned(),
         model_type: model.model_type().to_owned(),
         method: match (adapter.singular_values, known.method) {
             (true, Method::AdaptiveRankSampling) => Method::AdaptiveRankSampling,

@@ -8,17 +8,17 @@ use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::nn::{AddedTokens, Loader};
 use lingo_train::data::{EvalLoader, Prompt, Record, Sample};
 use lingo_train::evaluate;
-use lingo_train::saved::{MANIFEST_FILE, Saved};
+use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{Layout, SequenceEncoder, Text};
 use lingo_train::workers::Workers;
 use weights_import::Checkpoint;
 
-use crate::args::ModelArgs;
+use crate::args::LoadArgs;
 use crate::device::{Selected, select};
 use crate::hub::{Located, locate};
 
 /// Batches that are scored at the same time, where there are threads for them.
-const EVALUATED_AT_ONCE: usize = 8;
+pub const EVALUATED_AT_ONCE: usize = 8;
 
 /// A classifier with its text encoder.
 pub struct Scorer {
@@ -29,10 +29,10 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// Loads the model that the arguments name.
-    pub fn load(args: &ModelArgs) -> Result<Self> {
+    /// Loads the model that the user names.
+    pub fn load(model: &Path, args: &LoadArgs) -> Result<Self> {
         let selected = select(&args.device)?;
-        let model = locate(&args.model)?;
+        let model = locate(model)?;
         match adapter_dir(&model.path)? {
             Some(dir) => {
                 let run = model.path.as_path();
@@ -48,93 +48,104 @@ impl Scorer {
         }
     }
 
-    fn from_run(dir: &Path, args: &ModelArgs, selected: &Selected) -> Result<Self> {
+    fn from_run(dir: &Path, args: &LoadArgs, selected: &Selected) -> Result<Self> {
         if args.prompt.is_given() {
             bail!(
                 "--prefix and --suffix are for plain models: a run is scored with the prompt it was trained with"
             );
         }
         let saved = Saved::open(dir)?;
+        let mut checkpoint = open_base(&saved.manifest, args.base.as_deref())?;
+        Self::of_run(&saved, &mut checkpoint, selected, args.batch_size)
+    }
+
+    /// The adapter on its pretrained model.
+    pub fn of_run(
+        saved: &Saved,
+        checkpoint: &mut Checkpoint,
+        selected: &Selected,
+        batch_size: usize,
+    ) -> Result<Self> {
         let manifest = &saved.manifest;
-        let base = args.base.as_deref().unwrap_or(&manifest.model);
-        let opened = locate(base).and_then(|base| Ok(Checkpoint::open(&base.path)?));
-        let mut checkpoint = opened.with_context(|| {
-            format!(
-                "the pretrained model of this run, {}, cannot be opened (if it has moved: --base)",
-                base.display()
-            )
-        })?;
-        let found = checkpoint.config().model_type();
-        if found != manifest.model_type {
-            bail!(
-                "{} is a model of type {found}, the run was trained on one of type {}",
-                base.display(),
-                manifest.model_type
-            );
-        }
-        let layout = Layout {
-            kind: manifest.tokenizer,
-            prompt: Prompt::new(&manifest.prefix, &manifest.suffix),
-        };
         let text = SequenceEncoder::new(
-            text(&checkpoint)?,
-            layout,
+            text(checkpoint)?,
+            layout_of(manifest),
             manifest.max_tokens,
             manifest.restricted,
             checkpoint.config(),
         )?;
         let device = selected.device.clone();
-        let backbone = load_backbone(&mut checkpoint, &text, selected, device, manifest.seed)?;
-        let classifier = Classifier::with_new_head(
-            backbone,
-            checkpoint.config().head(),
-            manifest.classes,
-            manifest.seed,
-        );
+        let backbone = load_backbone(checkpoint, &text, selected, device, manifest.seed)?;
+        let head = checkpoint.config().head();
+        let (classes, seed) = (manifest.classes, manifest.seed);
+        let classifier = Classifier::with_new_head(backbone, head, classes, seed);
         Ok(Self {
             classifier: saved.apply(classifier)?,
             text,
-            batch_size: args.batch_size,
+            batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
 
-    fn from_checkpoint(model: &Located, args: &ModelArgs, selected: &Selected) -> Result<Self> {
+    fn from_checkpoint(model: &Located, args: &LoadArgs, selected: &Selected) -> Result<Self> {
         let mut checkpoint = Checkpoint::open(&model.path)?;
-        let Some(classes) = checkpoint.classes() else {
-            bail!(
-                "{} is a pretrained model without a classification head (no tensor `{}`); fine-tune it with `lingo \
-                 train`, and give the run folder",
-                model.name.display(),
-                checkpoint.head_tensor()
-            );
-        };
-        if classes < 2 {
-            bail!(
-                "{} has a head of {classes} outputs; a classifier has at least 2",
-                model.name.display()
-            );
-        }
         if args.base.is_some() {
             bail!(
                 "--base is for run folders: {} is a model of its own",
                 model.name.display()
             );
         }
-        let (text, model) = (text(&checkpoint)?, checkpoint.config());
         let prompt = args.prompt.prompt_or_none();
-        let layout = Layout::choose(None, &prompt, text.as_ref(), model)?;
-        let text = SequenceEncoder::new(text, layout, 0, true, model)?;
-        let backbone = load_backbone(&mut checkpoint, &text, selected, selected.device.clone(), 0)?;
-        let layout = checkpoint.config().head();
-        let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
-        let classifier = Classifier::with_own_head(backbone, layout, classes, &mut loader)?;
+        let text = text(&checkpoint)?;
+        let layout = Layout::choose(None, &prompt, text.as_ref(), checkpoint.config())?;
+        Self::of_checkpoint(
+            &mut checkpoint,
+            &model.name,
+            layout,
+            selected,
+            args.batch_size,
+        )
+    }
+
+    /// A checkpoint with a head of its own, called `name`.
+    pub fn of_checkpoint(
+        checkpoint: &mut Checkpoint,
+        name: &Path,
+        layout: Layout,
+        selected: &Selected,
+        batch_size: usize,
+    ) -> Result<Self> {
+        let Some(classes) = checkpoint.classes() else {
+            bail!(
+                "{} is a pretrained model without a classification head (no tensor `{}`); fine-tune it with `lingo \
+                 train`, and give the run folder",
+                name.display(),
+                checkpoint.head_tensor()
+            );
+        };
+        if classes < 2 {
+            bail!(
+                "{} has a head of {classes} outputs; a classifier has at least 2",
+                name.display()
+            );
+        }
+        let text = SequenceEncoder::new(text(checkpoint)?, layout, 0, true, checkpoint.config())?;
+        let device = selected.device.clone();
+        let backbone = load_backbone(checkpoint, &text, selected, device, 0)?;
+        let head = checkpoint.config().head();
+        let mut loader = Loader::new(checkpoint, &selected.device, None);
+        let classifier = Classifier::with_own_head(backbone, head, classes, &mut loader)?;
         Ok(Self {
             classifier,
             text,
-            batch_size: args.batch_size,
+            batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
+    }
+
+    /// The model that scores.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
     }
 
     /// `C`.
@@ -144,22 +155,57 @@ impl Scorer {
 
     /// Samples of the records, and their logits `[N, C]`.
     pub fn score(&self, records: &[Record]) -> Result<(Vec<Sample>, Vec<f32>)> {
-        let (samples, report) = self.text.encoder.encode(records)?;
-        if report.truncated > 0 {
-            note!(
-                "note: {} of {} sequences were cut to {} tokens ({} bp lost)",
-                report.truncated,
-                report.sequences,
-                self.text.max_tokens,
-                report.bp_cut
-            );
-        }
+        let samples = encode(&self.text, records)?;
         let loader = EvalLoader::new(samples.clone().into(), self.batch_size, self.text.pad);
         let bar = indicatif::ProgressBar::new(loader.num_items() as u64);
         let logits = evaluate::logits(&self.classifier, &loader, &self.workers, &|| bar.inc(1))?;
         bar.finish_and_clear();
         Ok((samples, logits))
     }
+}
+
+/// Samples of the records; says how many had to be cut.
+pub fn encode(text: &SequenceEncoder, records: &[Record]) -> Result<Vec<Sample>> {
+    let (samples, report) = text.encoder.encode(records)?;
+    if report.truncated > 0 {
+        note!(
+            "note: {} of {} sequences were cut to {} tokens ({} bp lost)",
+            report.truncated,
+            report.sequences,
+            text.max_tokens,
+            report.bp_cut
+        );
+    }
+    Ok(samples)
+}
+
+/// What the inputs of a run consist of.
+pub fn layout_of(manifest: &Manifest) -> Layout {
+    Layout {
+        kind: manifest.tokenizer,
+        prompt: Prompt::new(&manifest.prefix, &manifest.suffix),
+    }
+}
+
+/// Opens the pretrained model of a run, where it was in training or at `base`.
+pub fn open_base(manifest: &Manifest, base: Option<&Path>) -> Result<Checkpoint> {
+    let base = base.unwrap_or(&manifest.model);
+    let opened = locate(base).and_then(|base| Ok(Checkpoint::open(&base.path)?));
+    let checkpoint = opened.with_context(|| {
+        format!(
+            "the pretrained model of this run, {}, cannot be opened (if it has moved: --base)",
+            base.display()
+        )
+    })?;
+    let found = checkpoint.config().model_type();
+    if found != manifest.model_type {
+        bail!(
+            "{} is a model of type {found}, the run was trained on one of type {}",
+            base.display(),
+            manifest.model_type
+        );
+    }
+    Ok(checkpoint)
 }
 
 /// Where the adapter is that `path` means, if it means one: `path` itself, or the chosen one of a run.

@@ -151,6 +151,12 @@ impl Checkpoint {
         &self.config
     }
 
+    /// Whether a tensor belongs to a head that training puts on this model; a pooler that it brings does not.
+    pub fn is_of_new_head(&self, name: &str) -> bool {
+        let brought = |name: &str| self.stored(name).is_some_and(|t| t.role == Role::Used);
+        hf::keys::head_layer(&self.config, name).is_some() && !brought(name)
+    }
+
     /// Canonical name of a classification head's output matrix.
     pub fn head_tensor(&self) -> String {
         format!("{}.weight", self.config.head().output)
@@ -185,7 +191,7 @@ impl Checkpoint {
     }
 
     /// Where it was opened.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

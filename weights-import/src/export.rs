@@ -11,7 +11,10 @@ mod weights;
 
 pub use error::ExportError;
 
+use std::collections::BTreeMap;
 use std::path::Path;
+
+use burn::tensor::TensorData;
 
 use crate::checkpoint::Checkpoint;
 use crate::encoding::Encoding;
@@ -79,12 +82,23 @@ pub struct Exported {
 }
 
 /// How a folder is written.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ExportOptions {
     /// The type of all numbers; without it each tensor keeps its precision, quantised ones become f16.
     pub dtype: Option<FloatType>,
     /// Whether a folder that an export has written may be replaced.
     pub overwrite: bool,
+    /// What a run made of the model; without it the model is written as it is.
+    pub fine_tuned: Option<FineTuned>,
+}
+
+/// What takes the place of a model's own.
+#[derive(Debug, Clone, Default)]
+pub struct FineTuned {
+    /// Tensors that training changed, and those of its head, by canonical names.
+    pub tensors: BTreeMap<String, TensorData>,
+    /// Outputs of the head.
+    pub classes: usize,
 }
 
 /// Checks that a folder may be written at a path, before anything is read.
@@ -107,12 +121,18 @@ pub fn write_folder(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Exported, ExportError> {
     place::check(source.path(), out, options.overwrite)?;
-    let tensors = weights::plan(source, options.dtype)?;
+    let fine_tuned = options.fine_tuned.as_ref();
+    let tensors = weights::plan(source, options.dtype, fine_tuned)?;
     let dtype = weights::prevalent(&tensors);
     let found = source.tokenizer();
     let folder = place::Workshop::beside(out)?;
-    let bos = found.as_ref().ok().and_then(|tokenizer| tokenizer.bos);
-    config::write(source, dtype, bos, folder.path())?;
+    config::write(
+        source,
+        dtype,
+        found.as_ref().ok(),
+        fine_tuned,
+        folder.path(),
+    )?;
     let tokenizer = match found {
         Ok(found) => {
             tokenizer::write(source, &found, folder.path())?;

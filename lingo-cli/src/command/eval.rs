@@ -14,7 +14,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         true => args.data.join(args.split.file_name()),
         false => args.data.clone(),
     };
-    let scorer = Scorer::load(&args.model)?;
+    let scorer = Scorer::load(&args.model.model, &args.model.load)?;
     let records = read_gue(&path, Some(scorer.classes()))?;
     let (samples, logits) = scorer.score(&records)?;
     let scores = evaluate::score(&logits, scorer.classes(), &samples)?;

@@ -6,15 +6,29 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 use lingo_core::weights::WeightSource as _;
+use lingo_train::saved::{MANIFEST_FILE, Saved};
+use lingo_train::task::Layout;
 use weights_import::export::{ExportOptions, TokenizerFate, check_place, write_folder};
+use weights_import::peft::PeftAdapter;
 use weights_import::{Checkpoint, Role};
 
 use crate::args::ImportArgs;
+use crate::device::select;
 use crate::hub::locate;
-use crate::scorer::adapter_dir;
+use crate::peft::{BESIDE, write};
+use crate::scorer::{Scorer, adapter_dir, text};
 
-/// Writes a model as one compact folder.
+/// Writes a model as one compact folder, or PEFT's adapter as one of ours.
 pub fn run(args: &ImportArgs) -> Result<()> {
+    if PeftAdapter::is_in(&args.source) {
+        return adapter(args);
+    }
+    if args.base.is_some() || args.prompt.is_given() {
+        bail!(
+            "--base, --prefix and --suffix are for adapters, and there is no adapter_config.json in {}",
+            args.source.display()
+        );
+    }
     check_place(&args.source, &args.out, args.overwrite)?;
     let model = locate(&args.source)?;
     if let Some(dir) = adapter_dir(&model.path)? {
@@ -27,6 +41,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let options = ExportOptions {
         dtype: args.dtype.map(Into::into),
         overwrite: args.overwrite,
+        fine_tuned: None,
     };
     let bar = ProgressBar::new(0);
     let exported = write_folder(&source, &args.out, options, &mut |done, all| {
@@ -56,6 +71,49 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         exported.dtype.name(),
         HumanBytes(written.weight_bytes()),
         after.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn adapter(args: &ImportArgs) -> Result<()> {
+    let (source, out) = (&args.source, &args.out);
+    if out.exists() && !(args.overwrite && out.join(MANIFEST_FILE).is_file()) {
+        bail!(
+            "{} exists; give another name, or --overwrite for an adapter that was imported before",
+            out.display()
+        );
+    }
+    let Some(base) = &args.base else {
+        bail!(
+            "{} is an adapter; say with --base which model it is for",
+            source.display()
+        );
+    };
+    let base = locate(base)?;
+    let checkpoint = Checkpoint::open(&base.path)?;
+    let adapter = PeftAdapter::open(source, checkpoint.config())?;
+    let beside = match std::fs::read(source.join(BESIDE)) {
+        Ok(text) if !args.prompt.is_given() => Some(serde_json::from_slice(&text)?),
+        _ => None,
+    };
+    let text = text(&checkpoint)?;
+    let prompt = args.prompt.prompt_or_none();
+    let layout = Layout::choose(None, &prompt, text.as_ref(), checkpoint.config())?;
+    let name = std::path::absolute(&base.name).unwrap_or_else(|_| base.name.clone());
+    let name = if base.name.exists() { name } else { base.name };
+    let matrices = adapter.matrices.len();
+    write(out, adapter, &name, checkpoint.config(), beside, layout)?;
+    // What does not fit the model is found now rather than at its first use.
+    let mut checkpoint = checkpoint;
+    let saved = Saved::open(out)?;
+    if let Err(error) = Scorer::of_run(&saved, &mut checkpoint, &select("cpu")?, 1) {
+        std::fs::remove_dir_all(out)?;
+        return Err(error.context(format!("{} does not fit its model", source.display())));
+    }
+    result!(
+        "{} now holds the adapter of {matrices} matrices for {}; eval, predict and export take it",
+        out.display(),
+        name.display()
     );
     Ok(())
 }

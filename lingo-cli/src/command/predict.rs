@@ -8,13 +8,17 @@ use lingo_train::metric::{predictions, probabilities};
 use lingo_train::record::write_atomically;
 
 use crate::args::PredictArgs;
+use crate::bank::Bank;
 use crate::scorer::Scorer;
 
 /// Writes class probabilities for sequences.
 pub fn run(args: &PredictArgs) -> Result<()> {
-    let output = output_file(args)?;
+    let Some(model) = &args.model else {
+        return bank(args);
+    };
+    let output = output_file(args, &args.output)?;
     let records = read_sequences(&args.input)?;
-    let scorer = Scorer::load(&args.model)?;
+    let scorer = Scorer::load(model, &args.load)?;
     let (_, logits) = scorer.score(&records)?;
     let table = table(&records, &logits, scorer.classes())?;
     write_atomically(&output, &table)?;
@@ -26,11 +30,40 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     Ok(())
 }
 
+/// Writes a table for each of many adapters.
+fn bank(args: &PredictArgs) -> Result<()> {
+    let folder = args.output.display();
+    std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
+    let mut bank = Bank::open(&args.adapters, &args.load)?;
+    let files = bank
+        .names()
+        .map(|name| args.output.join(format!("{name}.csv")));
+    let files: Vec<PathBuf> = files
+        .map(|file| output_file(args, &file))
+        .collect::<Result<_>>()?;
+    let records = read_sequences(&args.input)?;
+    let bar = indicatif::ProgressBar::new(files.len() as u64);
+    bank.score(&records, &mut |adapter, logits, classes| {
+        bar.inc(1);
+        Ok(write_atomically(
+            &files[adapter],
+            &table(&records, logits, classes)?,
+        )?)
+    })?;
+    bar.finish_and_clear();
+    note!(
+        "{} predictions of each of {} adapters written to {folder}",
+        records.len(),
+        files.len()
+    );
+    Ok(())
+}
+
 /// The file that may be written: what a link leads to, and never the input.
-fn output_file(args: &PredictArgs) -> Result<PathBuf> {
-    let shown = args.output.display();
-    if std::fs::symlink_metadata(&args.output).is_err() {
-        let folder = args.output.parent();
+fn output_file(args: &PredictArgs, output: &Path) -> Result<PathBuf> {
+    let shown = output.display();
+    if std::fs::symlink_metadata(output).is_err() {
+        let folder = output.parent();
         let folder = folder.filter(|folder| *folder != Path::new(""));
         if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
             bail!(
@@ -38,12 +71,12 @@ fn output_file(args: &PredictArgs) -> Result<PathBuf> {
                 folder.display()
             );
         }
-        return Ok(args.output.clone());
+        return Ok(output.to_owned());
     }
     if !args.overwrite {
         bail!("{shown} exists; give another name, or --overwrite to replace it");
     }
-    let file = args.output.canonicalize();
+    let file = output.canonicalize();
     let file = file.with_context(|| format!("cannot replace {shown}"))?;
     if args.input.canonicalize().is_ok_and(|input| input == file) {
         bail!("{shown} is the input, which would be lost; give another name for the output");

@@ -214,3 +214,62 @@ fn a_plain_checkpoint_with_a_head_is_scored_like_the_run_that_trained_it() {
     let output = place.lingo(&[&["eval", "run", "--data", "data"], &prompt[..]].concat());
     refused(&output, &["--prefix"]);
 }
+
+#[test]
+fn many_adapters_on_one_model_predict_as_each_by_itself() {
+    let place = Place::new();
+    let runs = [
+        ("one", "lora", "prompt.prefix=Sequence: "),
+        ("two", "adaptive-rank-sampling", "prompt.prefix="),
+        ("three", "adalora", "tokenizer.kind=words"),
+    ];
+    for (out, method, set) in runs {
+        place.run_file(method);
+        let steps = "train.max_steps=12";
+        let args = [
+            "train", "run.toml", "--out", out, "--set", set, "--set", steps,
+        ];
+        succeeded(&place.lingo(&args));
+    }
+    let input = ["--input", "data/test.csv", "--output"];
+    let bank = ["predict", "--adapters", "one", "two/best", "three"];
+    let output = place.lingo(&[&bank[..], &input, &["tables"]].concat());
+    succeeded(&output);
+    assert!(
+        stderr(&output).contains("each of 3 adapters"),
+        "{}",
+        stderr(&output)
+    );
+    for (name, ..) in runs {
+        succeeded(
+            &place.lingo(
+                &[
+                    &["predict", name][..],
+                    &input,
+                    &["alone.csv", "--overwrite"],
+                ]
+                .concat(),
+            ),
+        );
+        let alone = place.csv("alone.csv");
+        let together = place.csv(&format!("tables/{name}.csv"));
+        assert_eq!(together.header, alone.header);
+        for (a, b) in together.numbers("p_1").iter().zip(alone.numbers("p_1")) {
+            assert!((a - b).abs() < 1e-6, "{name}: {a} and {b}");
+        }
+    }
+    refused(
+        &place.lingo(&[&bank[..], &input, &["tables"]].concat()),
+        &["tables/one.csv exists", "--overwrite"],
+    );
+    let twice = ["predict", "--adapters", "one", "one/best"];
+    refused(
+        &place.lingo(&[&twice[..], &input, &["x"]].concat()),
+        &["`one`", "rename"],
+    );
+    let nothing = ["predict", "--adapters", "data"];
+    refused(
+        &place.lingo(&[&nothing[..], &input, &["x"]].concat()),
+        &["data is no run"],
+    );
+}

@@ -13,18 +13,19 @@ use super::names::{checkpoint_name, is_always_trained};
 use super::{FORMAT, MANIFEST_FILE, Manifest, Saved, SavedError, TENSORS_FILE};
 use crate::config::Method;
 
-impl Saved {
-    /// Reads the adapter in `dir`.
+fn read(path: &Path) -> Result<Vec<u8>, SavedError> {
+    std::fs::read(path).map_err(|source| SavedError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+impl Manifest {
+    /// Reads what is known of the adapter in `dir`.
     ///
     /// # Errors
-    /// If a file is missing, damaged, or of a newer version.
+    /// If the file is missing, damaged, or of another version.
     pub fn open(dir: &Path) -> Result<Self, SavedError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| SavedError::Read {
-                path: path.to_owned(),
-                source,
-            })
-        };
         let path = dir.join(MANIFEST_FILE);
         let manifest: Manifest =
             serde_json::from_slice(&read(&path)?).map_err(|source| SavedError::Manifest {
@@ -35,6 +36,17 @@ impl Saved {
             let found = manifest.format;
             return Err(SavedError::Format { path, found });
         }
+        Ok(manifest)
+    }
+}
+
+impl Saved {
+    /// Reads the adapter in `dir`.
+    ///
+    /// # Errors
+    /// If a file is missing, damaged, or of another version.
+    pub fn open(dir: &Path) -> Result<Self, SavedError> {
+        let manifest = Manifest::open(dir)?;
         let path = dir.join(TENSORS_FILE);
         let bytes = read(&path)?;
         Ok(Self {

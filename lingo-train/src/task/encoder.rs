@@ -189,6 +189,29 @@ impl SequenceEncoder {
         })
     }
 
+    /// The same inputs, for a table that keeps what all of these encoders need: one table, many layouts. All of them are
+    /// restricted, and for the same model.
+    pub fn sharing_rows(encoders: Vec<Self>, model: &ModelConfig) -> Result<Vec<Self>, TaskError> {
+        let [rows, _] = model.token_table();
+        let added = encoders.iter().map(|encoder| encoder.added).max();
+        let all = encoders.iter().filter_map(Self::rows).flatten().copied();
+        let shared = Vocabulary::new(all).with_added(rows, added.unwrap_or(0));
+        let share = |encoder: Self| {
+            let pad = match encoder.rows() {
+                Some(own) => own[encoder.pad as usize],
+                None => encoder.pad,
+            };
+            Ok(Self {
+                encoder: encoder.encoder.with_vocabulary(shared.clone()),
+                pad: shared.row(pad)?,
+                vocabulary: Some(shared.clone()),
+                added: added.unwrap_or(0),
+                ..encoder
+            })
+        };
+        encoders.into_iter().map(share).collect()
+    }
+
     /// The rows of the token table to load; all, without.
     pub fn rows(&self) -> Option<&[u32]> {
         self.vocabulary.as_ref().map(Vocabulary::ids)

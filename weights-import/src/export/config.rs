@@ -6,9 +6,10 @@ use lingo_core::models::ModelConfig;
 use lingo_core::models::llama::LlamaConfig;
 use serde_json::{Map, Value, json};
 
-use super::{ExportError, FloatType};
+use super::{ExportError, FineTuned, FloatType};
 use crate::checkpoint::Checkpoint;
 use crate::json::JsonFile;
+use crate::tokenizer::TextTokenizer;
 
 /// The file's name.
 const FILE: &str = "config.json";
@@ -17,9 +18,11 @@ const FILE: &str = "config.json";
 pub(super) fn write(
     source: &Checkpoint,
     dtype: FloatType,
-    bos: Option<u32>,
+    tokenizer: Option<&TextTokenizer>,
+    fine_tuned: Option<&FineTuned>,
     folder: &Path,
 ) -> Result<(), ExportError> {
+    let bos = tokenizer.and_then(|tokenizer| tokenizer.bos);
     let mut root = match (source.folder(), source.config()) {
         (Some(from), _) => JsonFile::open(&from.join(FILE))?.root().clone(),
         (None, ModelConfig::Llama(config)) => llama(config, bos),
@@ -37,6 +40,10 @@ pub(super) fn write(
         false => "torch_dtype",
     };
     root.insert(key.to_owned(), dtype.name().into());
+    if let Some(fine_tuned) = fine_tuned {
+        let pad = tokenizer.map(|tokenizer| tokenizer.pad);
+        root.extend(classifier(source.config(), fine_tuned.classes, pad));
+    }
     write_json(folder, FILE, root)
 }
 
@@ -49,6 +56,35 @@ pub(super) fn write_json(
     let path = folder.join(name);
     let text = format!("{:#}\n", Value::Object(root));
     std::fs::write(&path, text).map_err(ExportError::io(&path))
+}
+
+/// What makes the configuration one of a classifier.
+fn classifier(config: &ModelConfig, classes: usize, pad: Option<u32>) -> Map<String, Value> {
+    let name = match config {
+        ModelConfig::Opt(_) => "OPT",
+        ModelConfig::Llama(_) => "Llama",
+        ModelConfig::Bert(_) | ModelConfig::DnaBert2(_) => "Bert",
+        ModelConfig::Esm(_) => "Esm",
+    };
+    let labels = (0..classes).map(|class| format!("LABEL_{class}"));
+    let by_id = labels.clone().enumerate();
+    let by_id: Map<String, Value> = by_id
+        .map(|(class, label)| (class.to_string(), label.into()))
+        .collect();
+    let by_name: Map<String, Value> = labels.zip((0..classes).map(Value::from)).collect();
+    let mut root = Map::from_iter([
+        (
+            "architectures".to_owned(),
+            json!([format!("{name}ForSequenceClassification")]),
+        ),
+        ("id2label".to_owned(), by_id.into()),
+        ("label2id".to_owned(), by_name.into()),
+    ]);
+    // By it decoders find a sequence's end.
+    if let Some(pad) = pad {
+        root.insert("pad_token_id".to_owned(), pad.into());
+    }
+    root
 }
 
 fn llama(config: &LlamaConfig, bos: Option<u32>) -> Map<String, Value> {

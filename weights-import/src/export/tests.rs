@@ -23,6 +23,7 @@ fn plain(dtype: FloatType) -> ExportOptions {
     ExportOptions {
         dtype: Some(dtype),
         overwrite: false,
+        fine_tuned: None,
     }
 }
 
@@ -280,6 +281,7 @@ fn nothing_but_an_import_is_ever_replaced() {
     let options = |overwrite| ExportOptions {
         dtype: None,
         overwrite,
+        fine_tuned: None,
     };
     let refused = |source: &Path, out: &Path, overwrite, part: &str| {
         let error = export(source, out, options(overwrite)).unwrap_err();

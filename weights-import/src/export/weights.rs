@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 
+use burn::tensor::TensorData;
 use half::{bf16, f16};
 use safetensors::{Dtype, View};
 
 use super::config::tensor_name;
-use super::{ExportError, FloatType};
+use super::{ExportError, FineTuned, FloatType};
 use crate::checkpoint::Checkpoint;
 use crate::error::ImportError;
+use crate::hf::keys;
 use crate::tensors::{Element, Role, Stored};
 
 /// The file's name.
@@ -18,21 +20,33 @@ const FILE: &str = "model.safetensors";
 
 /// A tensor and what its numbers become.
 pub(super) struct Planned<'a> {
-    stored: &'a Stored,
+    /// The key in the file.
+    key: String,
+    numbers: Numbers<'a>,
+    shape: &'a [usize],
     dtype: FloatType,
+}
+
+/// Where a tensor's numbers are.
+enum Numbers<'a> {
+    /// In the source.
+    Stored(&'a Stored),
+    /// Here.
+    Given(&'a TensorData),
 }
 
 impl Planned<'_> {
     fn numbers(&self) -> usize {
-        self.stored.shape.iter().product()
+        self.shape.iter().product()
     }
 }
 
 /// All tensors of the model and its head, none twice.
-pub(super) fn plan(
-    source: &Checkpoint,
+pub(super) fn plan<'a>(
+    source: &'a Checkpoint,
     dtype: Option<FloatType>,
-) -> Result<Vec<Planned<'_>>, ExportError> {
+    fine_tuned: Option<&'a FineTuned>,
+) -> Result<Vec<Planned<'a>>, ExportError> {
     let (tensors, _) = source.stored_tensors();
     let of_role = |role: Role| tensors.iter().filter(move |tensor| tensor.role == role);
     let unknown: Vec<String> = of_role(Role::Unknown)
@@ -44,17 +58,36 @@ pub(super) fn plan(
             keys: unknown,
         }));
     }
-    Ok(of_role(Role::Used)
-        .chain(of_role(Role::Head))
-        .filter_map(|stored| match stored.element {
-            // Opening a checkpoint refuses the others.
-            Element::Known(encoding) => Some(Planned {
-                stored,
-                dtype: dtype.unwrap_or(FloatType::keeping(encoding)),
-            }),
-            Element::Other(_) => None,
-        })
-        .collect())
+    let known = |stored: &'a Stored| match stored.element {
+        // Opening a checkpoint refuses the others.
+        Element::Known(encoding) => Some((stored, dtype.unwrap_or(FloatType::keeping(encoding)))),
+        Element::Other(_) => None,
+    };
+    let Some(fine_tuned) = fine_tuned else {
+        let stored = of_role(Role::Used).chain(of_role(Role::Head));
+        let planned = stored.filter_map(known).map(|(stored, dtype)| Planned {
+            key: tensor_name(source, &stored.name, &stored.source).to_owned(),
+            numbers: Numbers::Stored(stored),
+            shape: &stored.shape,
+            dtype,
+        });
+        return Ok(planned.collect());
+    };
+    // A head of its own has no place beside the new one.
+    let kept = of_role(Role::Used).filter(|stored| !fine_tuned.tensors.contains_key(&stored.name));
+    let kept = kept.filter_map(known).map(|(stored, dtype)| Planned {
+        key: keys::in_wrapper(source.config(), &stored.name),
+        numbers: Numbers::Stored(stored),
+        shape: &stored.shape,
+        dtype,
+    });
+    let given = fine_tuned.tensors.iter().map(|(name, data)| Planned {
+        key: keys::in_wrapper(source.config(), name),
+        numbers: Numbers::Given(data),
+        shape: data.shape(),
+        dtype: dtype.unwrap_or(FloatType::F32),
+    });
+    Ok(kept.chain(given).collect())
 }
 
 /// The type of most numbers.
@@ -83,9 +116,8 @@ pub(super) fn write(
         progress: RefCell::new(progress),
     };
     let views = tensors.iter().map(|planned| {
-        let name = tensor_name(source, &planned.stored.name, &planned.stored.source);
         let writing = &writing;
-        (name, Lazy { planned, writing })
+        (&planned.key, Lazy { planned, writing })
     });
     let path = folder.join(FILE);
     // The entry that tells PyTorch's libraries how to read the file.
@@ -127,21 +159,26 @@ struct Lazy<'a> {
 
 impl Lazy<'_> {
     fn bytes(&self) -> Result<Cow<'_, [u8]>, ExportError> {
-        let Planned { stored, dtype } = self.planned;
+        let Planned { key, dtype, .. } = self.planned;
         let source = self.writing.source;
         let unreadable = |reason| ExportError::Tensor {
             path: source.path().to_owned(),
-            tensor: stored.source.clone(),
+            tensor: key.clone(),
             reason,
         };
         let (_, files) = source.stored_tensors();
-        if let Some(bytes) = stored
-            .bytes_of(files, dtype.encoding())
-            .map_err(unreadable)?
-        {
-            return Ok(bytes);
-        }
-        let data = stored.read(files).map_err(unreadable)?;
+        let read;
+        let data = match self.planned.numbers {
+            Numbers::Given(data) => data,
+            Numbers::Stored(stored) => {
+                let as_wanted = stored.bytes_of(files, dtype.encoding());
+                if let Some(bytes) = as_wanted.map_err(unreadable)? {
+                    return Ok(bytes);
+                }
+                read = stored.read(files).map_err(unreadable)?;
+                &read
+            }
+        };
         let numbers = data
             .as_slice::<f32>()
             .map_err(|error| unreadable(format!("{error:?}")))?;
@@ -157,7 +194,7 @@ impl Lazy<'_> {
                 if let Some(value) = numbers.iter().find(too_large) {
                     return Err(ExportError::Range {
                         path: source.path().to_owned(),
-                        tensor: stored.source.clone(),
+                        tensor: key.clone(),
                         value: *value,
                         dtype: dtype.name(),
                     });
@@ -180,7 +217,7 @@ impl View for Lazy<'_> {
     }
 
     fn shape(&self) -> &[usize] {
-        &self.planned.stored.shape
+        self.planned.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
@@ -192,7 +229,11 @@ impl View for Lazy<'_> {
             return Cow::Borrowed(&[]);
         }
         // The one before is written by now.
-        if let Some(before) = writing.last.replace(Some(self.planned.stored)) {
+        let stored = match self.planned.numbers {
+            Numbers::Stored(stored) => Some(stored),
+            Numbers::Given(_) => None,
+        };
+        if let Some(before) = writing.last.replace(stored) {
             before.release(writing.source.stored_tensors().1);
         }
         match self.bytes() {

@@ -1,0 +1,169 @@
+//! Runs and adapters in the formats of others, there and back.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::place::{Place, quickstart, refused, stdout, succeeded};
+
+/// Probabilities of class 1 for the test sequences.
+fn predicted(place: &Place, model: &str, more: &[&str]) -> Vec<f64> {
+    let args = [
+        "predict",
+        model,
+        "--input",
+        "data/test.csv",
+        "--output",
+        "p.csv",
+    ];
+    succeeded(&place.lingo(&[&args[..], &["--overwrite"], more].concat()));
+    place.csv("p.csv").numbers("p_1")
+}
+
+fn alike(a: &[f64], b: &[f64], tolerance: f64) {
+    assert_eq!(a.len(), b.len());
+    let far = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f64::max);
+    assert!(far < tolerance, "{far}");
+}
+
+const PROMPT: [&str; 4] = [
+    "--prefix",
+    "Domain: DNA Promoter\\nSequence: ",
+    "--suffix",
+    "\\nAnnotation:",
+];
+
+#[test]
+fn an_adapter_goes_to_peft_and_comes_back() {
+    let model = quickstart("model").display().to_string();
+    for method in ["lora", "adalora", "adaptive-rank-sampling"] {
+        let place = Place::trained(method, &[]);
+        let before = predicted(&place, "run", &[]);
+        for (form, peft_type) in [("peft", ""), ("lora", "LORA")] {
+            let as_lora: &[&str] = if form == "lora" { &["--as-lora"] } else { &[] };
+            let export = ["export", "run", "--format", "peft", "--out", form];
+            succeeded(&place.lingo(&[&export[..], as_lora].concat()));
+            let config = place.json(&format!("{form}/adapter_config.json"));
+            let expected = match (peft_type, method) {
+                ("", "lora") | ("LORA", _) => "LORA",
+                _ => "ADALORA",
+            };
+            assert_eq!(config["peft_type"], expected);
+            assert_eq!(config["modules_to_save"], serde_json::json!(["score"]));
+
+            let back = format!("{form}-back");
+            succeeded(&place.lingo(&["import", form, "--base", &model, "--out", &back]));
+            alike(&before, &predicted(&place, &back, &[]), 1e-5);
+            // Without our own file the prompt has to be said.
+            std::fs::remove_file(place.path(&format!("{form}/lingo.json"))).unwrap();
+            let bare = format!("{form}-bare");
+            let import = ["import", form, "--base", &model, "--out", &bare];
+            succeeded(&place.lingo(&[&import[..], &PROMPT].concat()));
+            alike(&before, &predicted(&place, &bare, &[]), 1e-5);
+        }
+    }
+}
+
+#[test]
+fn a_merged_model_predicts_as_the_run_does() {
+    for method in ["lora", "adaptive-rank-sampling", "full"] {
+        let place = Place::trained(method, &[]);
+        let before = predicted(&place, "run", &[]);
+        for (dtype, tolerance) in [("f32", 1e-5), ("bf16", 2e-2)] {
+            let out = format!("merged-{dtype}");
+            let export = ["export", "run", "--format", "hf", "--out", &out];
+            let output = place.lingo(&[&export[..], &["--dtype", dtype]].concat());
+            succeeded(&output);
+            assert!(stdout(&output).contains("differ"), "{}", stdout(&output));
+            let config: Value = place.json(&format!("{out}/config.json"));
+            assert_eq!(config["architectures"][0], "OPTForSequenceClassification");
+            assert_eq!(config["id2label"]["1"], "LABEL_1");
+            alike(&before, &predicted(&place, &out, &PROMPT), tolerance);
+        }
+    }
+}
+
+/// A folder that holds something else, under a name that the command asks for.
+fn occupied(place: &Place, name: &str) {
+    place.write(&format!("{name}/notes.txt"), "mine");
+}
+
+#[test]
+fn nothing_of_others_is_replaced_and_what_cannot_be_written_is_refused() {
+    let place = Place::trained("lora", &[]);
+    occupied(&place, "out");
+    for format in ["peft", "hf"] {
+        let export = [
+            "export",
+            "run",
+            "--format",
+            format,
+            "--out",
+            "out",
+            "--overwrite",
+        ];
+        let output = place.lingo(&export);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(place.text("out/notes.txt"), "mine");
+    }
+    let nothing = place.lingo(&["export", "data", "--format", "peft", "--out", "x"]);
+    refused(&nothing, &["data", "no run folder"]);
+
+    let place = Place::trained("full", &[]);
+    let output = place.lingo(&["export", "run", "--format", "peft", "--out", "x"]);
+    refused(&output, &["fully fine-tuned"]);
+    let place = Place::trained("lora", &["--set", "tokenizer.kind=one-hot"]);
+    for format in ["peft", "hf"] {
+        let output = place.lingo(&["export", "run", "--format", format, "--out", "x"]);
+        refused(&output, &["tokens of", "one-hot"]);
+        assert!(!place.path("x").exists());
+    }
+}
+
+/// Writes PEFT's configuration anew with one key changed, and expects the import to name it.
+#[test]
+fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
+    let place = Place::trained("lora", &[]);
+    succeeded(&place.lingo(&["export", "run", "--format", "peft", "--out", "peft"]));
+    let model = quickstart("model").display().to_string();
+    let good = place.json("peft/adapter_config.json");
+    let import = || place.lingo(&["import", "peft", "--base", &model, "--out", "back"]);
+    for (key, value) in [
+        ("use_dora", Value::Bool(true)),
+        ("peft_type", "IA3".into()),
+        ("bias", "lora_only".into()),
+        ("lora_alpha", "many".into()),
+        ("alpha_pattern", serde_json::json!({"(": 1})),
+        ("trainable_token_indices", serde_json::json!([1])),
+        ("lora_alpha", 0.into()),
+    ] {
+        let mut config = good.clone();
+        config[key] = value;
+        place.write("peft/adapter_config.json", config.to_string());
+        refused(&import(), &["adapter_config.json", key]);
+    }
+    place.write("peft/adapter_config.json", good.to_string());
+    let bytes = std::fs::read(place.path("peft/adapter_model.safetensors")).unwrap();
+    place.write("peft/adapter_model.safetensors", &bytes[..bytes.len() / 2]);
+    refused(&import(), &["adapter_model.safetensors", "damaged"]);
+    std::fs::remove_file(place.path("peft/adapter_model.safetensors")).unwrap();
+    refused(&import(), &["adapter_model.safetensors"]);
+    let missing = place.lingo(&["import", "peft", "--out", "back"]);
+    refused(&missing, &["--base"]);
+    assert!(!Path::new(&place.path("back")).exists());
+}
+
+#[test]
+fn an_adapter_of_another_model_is_refused_and_leaves_nothing() {
+    let place = Place::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/peft/bert_lora");
+    let model = quickstart("model").display().to_string();
+    let adapter = folder.display().to_string();
+    let output = place.lingo(&["import", &adapter, "--base", &model, "--out", "back"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!place.path("back").exists());
+}
