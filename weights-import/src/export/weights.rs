@@ -36,6 +36,14 @@ enum Numbers<'a> {
 }
 
 impl Planned<'_> {
+    /// What the source calls it, for messages.
+    fn source_name(&self) -> &str {
+        match self.numbers {
+            Numbers::Stored(stored) => &stored.source,
+            Numbers::Given(_) => &self.key,
+        }
+    }
+
     fn numbers(&self) -> usize {
         self.shape.iter().product()
     }
@@ -159,11 +167,12 @@ struct Lazy<'a> {
 
 impl Lazy<'_> {
     fn bytes(&self) -> Result<Cow<'_, [u8]>, ExportError> {
-        let Planned { key, dtype, .. } = self.planned;
+        let Planned { dtype, .. } = self.planned;
+        let key = self.planned.source_name();
         let source = self.writing.source;
         let unreadable = |reason| ExportError::Tensor {
             path: source.path().to_owned(),
-            tensor: key.clone(),
+            tensor: key.to_owned(),
             reason,
         };
         let (_, files) = source.stored_tensors();
@@ -194,7 +203,7 @@ impl Lazy<'_> {
                 if let Some(value) = numbers.iter().find(too_large) {
                     return Err(ExportError::Range {
                         path: source.path().to_owned(),
-                        tensor: key.clone(),
+                        tensor: key.to_owned(),
                         value: *value,
                         dtype: dtype.name(),
                     });
