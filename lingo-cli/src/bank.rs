@@ -107,9 +107,9 @@ impl Bank {
 
     /// Scores the records with each adapter; `use_it` gets the adapter's number, its logits `[N, C]` and `C`.
     pub fn score(
-        &mut self,
+        &self,
         records: &[Record],
-        use_it: &mut dyn FnMut(usize, &[f32], usize) -> Result<()>,
+        mut use_it: impl FnMut(usize, &[f32], usize) -> Result<()>,
     ) -> Result<()> {
         let loaders = self.encoders.iter().map(|encoder| {
             let samples = encode(encoder, records)?;

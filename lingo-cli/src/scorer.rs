@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burn::data::dataloader::DataLoader as _;
+use burn::tensor::Device;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::nn::{AddedTokens, Loader};
 use lingo_train::data::{EvalLoader, Prompt, Record, Sample};
@@ -143,11 +144,6 @@ impl Scorer {
         })
     }
 
-    /// The model that scores.
-    pub fn classifier(&self) -> &Classifier {
-        &self.classifier
-    }
-
     /// `C`.
     pub fn classes(&self) -> usize {
         self.classifier.classes()
@@ -162,6 +158,18 @@ impl Scorer {
         bar.finish_and_clear();
         Ok((samples, logits))
     }
+}
+
+/// An adapter on the whole of its model, whatever the inputs are.
+pub fn apply(saved: &Saved, checkpoint: &mut Checkpoint, device: &Device) -> Result<Classifier> {
+    let manifest = &saved.manifest;
+    let config = checkpoint.config().clone();
+    let mut loader = Loader::new(checkpoint, device, None);
+    let backbone = Pretrained::load(&config, &mut loader)?;
+    checkpoint.check_complete()?;
+    let (classes, seed) = (manifest.classes, manifest.seed);
+    let classifier = Classifier::with_new_head(backbone, config.head(), classes, seed);
+    Ok(saved.apply(classifier)?)
 }
 
 /// Samples of the records; says how many had to be cut.
@@ -258,7 +266,7 @@ pub fn load_backbone(
     checkpoint: &mut Checkpoint,
     text: &SequenceEncoder,
     selected: &Selected,
-    device: burn::tensor::Device,
+    device: Device,
     seed: u64,
 ) -> Result<Pretrained> {
     let config: ModelConfig = checkpoint.config().clone();

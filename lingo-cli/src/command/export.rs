@@ -1,22 +1,27 @@
 //! `lingo export`: what a run has learnt, in the formats of others.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use lingo_train::config::Method;
-use lingo_train::data::Record;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use lingo_core::models::{Classifier, Pretrained, TokenBatch};
+use lingo_core::nn::{Loader, Noise};
+use lingo_train::config::{Method, TokenizerKind};
 use lingo_train::saved::{Saved, tensors_of};
 use weights_import::Checkpoint;
 use weights_import::export::{ExportOptions, FineTuned, FloatType, check_place, write_folder};
 use weights_import::peft::PeftAdapter;
 
 use crate::args::{ExportArgs, ExportFormat};
-use crate::device::{Selected, select};
+use crate::device::select;
 use crate::peft::{BESIDE, to_peft};
-use crate::scorer::{Scorer, adapter_dir, layout_of, open_base};
+use crate::scorer::{adapter_dir, apply, open_base};
 
-/// Sequences that the written model is tried on.
+/// Sequences of random tokens that the written model is tried on.
 const TRIED: usize = 16;
+/// Tokens of the longest of them.
+const LONGEST: usize = 48;
 
 /// Writes what a run has learnt as another library reads it.
 pub fn run(args: &ExportArgs) -> Result<()> {
@@ -74,36 +79,37 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         bail!("--as-lora is for --format peft");
     }
     check_place(checkpoint.path(), &args.out, args.overwrite)?;
-    let selected = select("cpu")?;
-    let before = Scorer::of_run(saved, &mut checkpoint, &selected, TRIED)?;
-    let tensors = match saved.manifest.method {
-        Method::Full => saved.tensors()?,
-        _ => merge(&before, &checkpoint),
-    };
-    if tensors.keys().any(|name| name.ends_with(".added")) {
+    let manifest = &saved.manifest;
+    if matches!(
+        manifest.tokenizer,
+        TokenizerKind::Kmer | TokenizerKind::OneHot
+    ) && saved.tensors()?.keys().any(|name| name.ends_with(".added"))
+    {
         bail!(
             "this run has tokens of its own (tokenizer.kind = \"{}\"), which no tokenizer of others knows",
-            saved.manifest.tokenizer.name()
+            manifest.tokenizer.name()
         );
     }
-    if saved.manifest.method == Method::Full && saved.manifest.restricted {
+    if manifest.method == Method::Full && manifest.restricted {
         bail!(
             "this run trained a part of the token table alone (tokenizer.restrict = true): there is no whole model"
         );
     }
+    let device = select("cpu")?.device;
+    let before = apply(saved, &mut checkpoint, &device)?;
     let options = ExportOptions {
         dtype: args.dtype.map(Into::into).or(Some(FloatType::F32)),
         overwrite: args.overwrite,
         fine_tuned: Some(FineTuned {
-            tensors,
-            classes: saved.manifest.classes,
+            tensors: changed(before.clone(), &checkpoint, manifest.method),
+            classes: manifest.classes,
         }),
     };
     let exported = write_folder(&checkpoint, &args.out, options, &mut |_, _| {})?;
-    let difference = difference(&before, saved, &args.out, &selected)?;
+    let difference = difference(&before, &args.out, &device)?;
     result!(
-        "{} now holds the merged model, {} tensors in {}; over {TRIED} random sequences its logits differ from the \
-         unmerged ones by at most {difference:.1e}",
+        "{} now holds the merged model, {} tensors in {}; on random inputs its logits differ from the unmerged ones by \
+         at most {difference:.1e}",
         args.out.display(),
         exported.tensors,
         exported.dtype.name()
@@ -111,55 +117,46 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
     Ok(())
 }
 
-/// The tensors that merging changes, and the head's.
-fn merge(
-    scorer: &Scorer,
+/// The tensors that are not the checkpoint's own any more, merged.
+fn changed(
+    mut classifier: Classifier,
     checkpoint: &Checkpoint,
-) -> std::collections::BTreeMap<String, burn::tensor::TensorData> {
-    let mut classifier = scorer.classifier().clone();
+    method: Method,
+) -> BTreeMap<String, TensorData> {
     let adapters = classifier.adapters().into_iter();
     let adapted: Vec<String> = adapters.map(|(path, _)| format!("{path}.weight")).collect();
     classifier.merge();
     let mut tensors = tensors_of(&classifier);
-    tensors.retain(|name, _| {
-        adapted.contains(name) || checkpoint.is_of_new_head(name) || name.ends_with(".added")
-    });
+    if method != Method::Full {
+        tensors.retain(|name, _| adapted.contains(name) || checkpoint.is_of_new_head(name));
+    }
     tensors
 }
 
-/// The largest difference of logits between a run and the model written from it.
-fn difference(before: &Scorer, saved: &Saved, out: &Path, selected: &Selected) -> Result<f32> {
-    let records = random_records();
-    let mut written = Checkpoint::open(out)?;
-    let layout = layout_of(&saved.manifest);
-    let after = Scorer::of_checkpoint(&mut written, out, layout, selected, TRIED)?;
-    let (_, before) = before.score(&records)?;
-    let (_, after) = after.score(&records)?;
-    let differences = before.iter().zip(&after).map(|(a, b)| (a - b).abs());
-    Ok(differences.fold(0.0, f32::max))
-}
+/// The largest difference between a model's logits and those of the one in `folder`, over a batch of random tokens.
+fn difference(before: &Classifier, folder: &Path, device: &Device) -> Result<f32> {
+    let mut written = Checkpoint::open(folder)?;
+    let config = written.config().clone();
+    let classes = written
+        .classes()
+        .context("the model was written without its head")?;
+    let mut loader = Loader::new(&mut written, device, None);
+    let backbone = Pretrained::load(&config, &mut loader)?;
+    let after = Classifier::with_own_head(backbone, config.head(), classes, &mut loader)?;
 
-/// Sequences of DNA, the same each time.
-fn random_records() -> Vec<Record> {
-    // Knuth's multiplicative generator: any sequences will do.
-    let mut state = 1_u64;
-    let mut draw = |below: u64| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        (state >> 33) % below
+    let [rows, _] = config.token_table();
+    let longest = LONGEST.min(config.max_tokens());
+    // Any tokens do, the same ones each time: steps of a large prime.
+    let ids = (1..=TRIED * longest)
+        .map(|i| (i * 7_368_787 % rows) as i32)
+        .collect();
+    let tokens = TokenBatch {
+        ids: Tensor::<2, Int>::from_data(TensorData::new(ids, [TRIED, longest]), device),
+        lengths: (0..TRIED)
+            .map(|row| longest - row.min(longest - 1))
+            .collect(),
     };
-    let mut sequence = || {
-        let length = 40 + draw(80);
-        (0..length)
-            .map(|_| char::from(b"ACGT"[draw(4) as usize]))
-            .collect()
-    };
-    (0..TRIED)
-        .map(|id| Record {
-            id: id.to_string(),
-            sequence: sequence(),
-            label: None,
-        })
-        .collect()
+    let logits = |model: &Classifier| model.forward(&tokens, &Noise::off());
+    let difference = (logits(before) - logits(&after)).abs().max().into_data();
+    difference.iter().next().context("there are no logits")
 }

@@ -16,7 +16,7 @@ use crate::args::ImportArgs;
 use crate::device::select;
 use crate::hub::locate;
 use crate::peft::{BESIDE, write};
-use crate::scorer::{Scorer, adapter_dir, text};
+use crate::scorer::{adapter_dir, apply, text};
 
 /// Writes a model as one compact folder, or PEFT's adapter as one of ours.
 pub fn run(args: &ImportArgs) -> Result<()> {
@@ -90,13 +90,14 @@ fn adapter(args: &ImportArgs) -> Result<()> {
         );
     };
     let base = locate(base)?;
-    let checkpoint = Checkpoint::open(&base.path)?;
+    let mut checkpoint = Checkpoint::open(&base.path)?;
     let adapter = PeftAdapter::open(source, checkpoint.config())?;
     let beside = match std::fs::read(source.join(BESIDE)) {
         Ok(text) if !args.prompt.is_given() => Some(serde_json::from_slice(&text)?),
         _ => None,
     };
-    let text = text(&checkpoint)?;
+    // A tokenizer is needed to score, not to import.
+    let text = text(&checkpoint).ok().flatten();
     let prompt = args.prompt.prompt_or_none();
     let layout = Layout::choose(None, &prompt, text.as_ref(), checkpoint.config())?;
     let name = std::path::absolute(&base.name).unwrap_or_else(|_| base.name.clone());
@@ -104,9 +105,8 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     let matrices = adapter.matrices.len();
     write(out, adapter, &name, checkpoint.config(), beside, layout)?;
     // What does not fit the model is found now rather than at its first use.
-    let mut checkpoint = checkpoint;
-    let saved = Saved::open(out)?;
-    if let Err(error) = Scorer::of_run(&saved, &mut checkpoint, &select("cpu")?, 1) {
+    let device = select("cpu")?.device;
+    if let Err(error) = apply(&Saved::open(out)?, &mut checkpoint, &device) {
         std::fs::remove_dir_all(out)?;
         return Err(error.context(format!("{} does not fit its model", source.display())));
     }

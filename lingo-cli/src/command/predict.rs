@@ -34,7 +34,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 fn bank(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
     std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
-    let mut bank = Bank::open(&args.adapters, &args.load)?;
+    let bank = Bank::open(&args.adapters, &args.load)?;
     let files = bank
         .names()
         .map(|name| args.output.join(format!("{name}.csv")));
@@ -43,7 +43,7 @@ fn bank(args: &PredictArgs) -> Result<()> {
         .collect::<Result<_>>()?;
     let records = read_sequences(&args.input)?;
     let bar = indicatif::ProgressBar::new(files.len() as u64);
-    bank.score(&records, &mut |adapter, logits, classes| {
+    bank.score(&records, |adapter, logits, classes| {
         bar.inc(1);
         Ok(write_atomically(
             &files[adapter],

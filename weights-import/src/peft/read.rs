@@ -6,25 +6,26 @@ use std::path::Path;
 use burn::tensor::TensorData;
 use lingo_core::models::ModelConfig;
 use regex::Regex;
+use serde_json::Value;
 
 use super::{CONFIG_FILE, Factors, PREFIX, PeftAdapter, RANK_EPSILON, TENSORS_FILE, reshaped};
 use crate::error::ImportError;
 use crate::hf::{keys, safetensors};
 use crate::json::JsonFile;
 
-/// Settings that make an adapter something else, with the value at which they do not.
-const OFF: [(&str, &str); 11] = [
-    ("use_dora", "false"),
-    ("lora_bias", "false"),
-    ("fan_in_fan_out", "false"),
-    ("use_qalora", "false"),
-    ("layer_replication", "null"),
-    ("trainable_token_indices", "null"),
-    ("target_parameters", "null"),
-    ("alora_invocation_tokens", "null"),
-    ("arrow_config", "null"),
-    ("kasa_config", "null"),
-    ("monteclora_config", "null"),
+/// Settings that make an adapter something else, where they are neither false nor null.
+const VARIANTS: [&str; 11] = [
+    "use_dora",
+    "lora_bias",
+    "fan_in_fan_out",
+    "use_qalora",
+    "layer_replication",
+    "trainable_token_indices",
+    "target_parameters",
+    "alora_invocation_tokens",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
 ];
 
 impl PeftAdapter {
@@ -47,9 +48,9 @@ impl PeftAdapter {
                 return Err(file.unsupported("peft_type", found, "LORA or ADALORA"));
             }
         };
-        for (key, off) in OFF {
-            if let Some(value) = file.get(key).filter(|value| value.to_string() != off) {
-                return Err(file.unsupported(key, value, off));
+        for key in VARIANTS {
+            if let Some(value) = file.get(key).filter(|value| **value != Value::Bool(false)) {
+                return Err(file.unsupported(key, value, "false or null"));
             }
         }
         match file.text("bias")? {
