@@ -22,6 +22,7 @@ pub use training::Surroundings;
 use crate::bench::{self, Speed};
 use crate::config::{Method, PromptConfig, RunConfig};
 use crate::data::Sample;
+use crate::saved::{self, Saved};
 use crate::step::{Clock, Trainee};
 use crate::task::Task;
 use crate::workers::Compute;
@@ -68,6 +69,11 @@ impl Run {
             let mut targets: Vec<usize> = matches.iter().flat_map(|m| m.indices.clone()).collect();
             targets.sort_unstable();
             classifier.attach(&targets, &low_rank(&config), config.seed);
+            if let Some(dir) = &config.adapter.from {
+                let saved = Saved::open(&saved::folder_of(dir))?;
+                saved.check_continues(&task, model.model_type())?;
+                classifier = saved.start(classifier)?;
+            }
         }
         let ranks = rank_control(&config, &classifier, length.total_steps)?;
         let trainable_parameters = match config.adapter.method {

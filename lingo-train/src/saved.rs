@@ -2,6 +2,7 @@
 
 mod names;
 mod read;
+mod start;
 mod write;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use start::folder_of;
 pub use write::{save, tensors_of, write};
 
 use crate::config::{Method, TokenizerKind};
@@ -65,6 +67,18 @@ pub enum SavedError {
         name: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// The adapter cannot be gone on from.
+    #[error("adapter.from: {} has {what} {found}, this run {expected}; it can go on with the same alone", path.display())]
+    Continues {
+        /// The adapter's file.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// The adapter's.
+        found: String,
+        /// This run's.
+        expected: String,
     },
     /// A file cannot be written.
     #[error(transparent)]

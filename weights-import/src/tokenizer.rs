@@ -12,6 +12,17 @@ use crate::bpe;
 use crate::error::ImportError;
 use crate::json::{self, JsonFile};
 
+/// The files of a Hugging Face folder that a tokenizer can consist of.
+pub(crate) const FILES: [&str; 7] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+];
+
 /// OPT's bos, eos and unk, where no file says otherwise.
 const OPT_BOS: &str = "</s>";
 /// Padding as OPT calls it.

@@ -197,6 +197,79 @@ fn every_method_trains_and_its_saved_adapter_gives_the_same_test_metrics() {
     }
 }
 
+/// With hardly any learning, a run that goes on from another one scores as that one did.
+#[test]
+fn a_run_goes_on_from_the_adapter_of_another() {
+    let still = [
+        "--set",
+        "train.learning_rate=1e-12",
+        "--set",
+        "train.epochs=1",
+    ];
+    for (first, second, set) in [
+        ("lora", "lora", "adapter.rank=8"),
+        ("adaptive-rank-sampling", "adaptive-rank-sampling", "seed=5"),
+        ("adaptive-rank-sampling", "lora", "adapter.rank=12"),
+        ("lora", "adalora", "adapter.target_rank=8"),
+    ] {
+        let place = Place::trained(first, &[]);
+        place.run_file(second);
+        let from = ["--out", "on", "--set", "adapter.from=run", "--set", set];
+        let args = [&["train", "run.toml"][..], &from, &still].concat();
+        succeeded(&place.lingo(&args));
+        let [before, after] = ["run", "on"].map(|run| {
+            let result = place.json(&format!("{run}/result.json"));
+            result["test"]["loss"].as_f64().unwrap()
+        });
+        assert!(
+            (before - after).abs() < 1e-4,
+            "{first} to {second}: {before}, {after}"
+        );
+        assert!(place.text("on/config.toml").contains("from = "));
+    }
+}
+
+#[test]
+fn what_cannot_be_gone_on_from_is_refused() {
+    let place = Place::trained("adaptive-rank-sampling", &[]);
+    let go_on = |method: &str, set: &[&str]| {
+        place.run_file(method);
+        let sets = set.iter().flat_map(|set| ["--set", *set]);
+        let args: Vec<&str> = [
+            "train",
+            "run.toml",
+            "--out",
+            "on",
+            "--set",
+            "adapter.from=run",
+        ]
+        .into_iter()
+        .chain(sets)
+        .collect();
+        place.lingo(&args)
+    };
+    refused(
+        &go_on("lora", &["adapter.rank=1"]),
+        &["ranks, this run gives 1"],
+    );
+    refused(&go_on("full", &[]), &["adapter.from", "merged"]);
+    let other = ["prompt.prefix=DNA"];
+    refused(
+        &go_on("adaptive-rank-sampling", &other),
+        &["adapter.from", "prompt"],
+    );
+    let few = ["adapter.targets=Wq"];
+    refused(
+        &go_on("adaptive-rank-sampling", &few),
+        &["adapter.targets leaves out"],
+    );
+    refused(
+        &go_on("adaptive-rank-sampling", &["adapter.from=data"]),
+        &["data/adapter.json"],
+    );
+    assert!(!place.path("on").exists());
+}
+
 #[test]
 fn half_the_batch_accumulated_twice_takes_the_same_steps() {
     let place = Place::new();

@@ -88,6 +88,27 @@ impl LowRank {
         }
     }
 
+    /// Makes this new correction the one of `p` `[d_output, r]`, `q` `[r, d_input]`, `lambda` `[r]` and `scale`, where
+    /// r is at most `R`; further ranks stay as they are, without effect.
+    pub fn start(&mut self, p: Tensor<2>, q: Tensor<2>, lambda: Option<Tensor<1>>, scale: f64) {
+        let (r, ratio) = (q.dims()[0], scale / self.scale);
+        let p = match (&mut self.lambda, lambda) {
+            (Some(own), lambda) => {
+                let lambda = lambda.unwrap_or_else(|| Tensor::ones([r], &p.device()));
+                let values = own.val().inner().slice_assign([0..r], lambda * ratio);
+                *own = Param::from_tensor(Tensor::from_inner(values));
+                p
+            }
+            (None, Some(lambda)) => p * (lambda * ratio).unsqueeze(),
+            (None, None) => p * ratio,
+        };
+        let [d_output, d_input] = [p.dims()[0], q.dims()[1]];
+        let of_p = self.p.val().inner().slice_assign([0..d_output, 0..r], p);
+        let of_q = self.q.val().inner().slice_assign([0..r, 0..d_input], q);
+        self.p = Param::from_tensor(Tensor::from_inner(of_p));
+        self.q = Param::from_tensor(Tensor::from_inner(of_q));
+    }
+
     /// ΔW itself `[d_output, d_input]`, to be added to the matrix once and for all.
     pub fn product(&self) -> Tensor<2> {
         let p = match &self.lambda {

@@ -289,18 +289,18 @@ impl BertLayer {
         let intermediate = BertIntermediate {
             dense: projection("intermediate.dense", [width, inner])?,
         };
+        let mut output = |name: &str, d_input: usize| {
+            let (path, dims) = (format!("{path}.{name}"), [d_input, width]);
+            let dropout = config.hidden_dropout_prob;
+            BertOutput::load(&path, dims, config.layer_norm_eps, dropout, loader)
+        };
         Ok(Self {
             attention: BertAttention {
                 self_attention,
-                output: BertOutput::load(
-                    config,
-                    &format!("{path}.attention.output"),
-                    width,
-                    loader,
-                )?,
+                output: output("attention.output", width)?,
             },
             intermediate,
-            output: BertOutput::load(config, &format!("{path}.output"), inner, loader)?,
+            output: output("output", inner)?,
             activation: config.activation,
         })
     }
@@ -335,26 +335,26 @@ impl BertSelfAttention {
 }
 
 impl BertOutput {
-    fn load(
-        config: &BertConfig,
+    /// Reads the tensors at `path`.
+    ///
+    /// # Errors
+    /// If a tensor cannot be had.
+    pub fn load(
         path: &str,
-        d_input: usize,
+        [d_input, width]: [usize; 2],
+        epsilon: f64,
+        dropout: f64,
         loader: &mut Loader<'_>,
     ) -> Result<Self, WeightError> {
-        let width = config.hidden_size;
         Ok(Self {
             dense: loader.projection(&format!("{path}.dense"), [d_input, width], true)?,
-            layer_norm: loader.layer_norm(
-                &format!("{path}.LayerNorm"),
-                width,
-                config.layer_norm_eps,
-            )?,
-            dropout: config.hidden_dropout_prob,
+            layer_norm: loader.layer_norm(&format!("{path}.LayerNorm"), width, epsilon)?,
+            dropout,
         })
     }
 
     /// `norm(residual + drop(dense(x)))`: `[B, T, d_input]` and `[B, T, D]` to `[B, T, D]`.
-    fn forward(&self, x: Tensor<3>, residual: Tensor<3>, noise: &Noise) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>, residual: Tensor<3>, noise: &Noise) -> Tensor<3> {
         let x = self.dense.forward(&Input::new(x, noise)); // [B, T, D]
         self.layer_norm
             .forward(noise.dropout(x, self.dropout) + residual)

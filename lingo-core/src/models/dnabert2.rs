@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm};
 use burn::tensor::{Tensor, activation::gelu};
 
+use super::bert::BertOutput;
 use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::token_embedding::TokenEmbedding;
@@ -135,7 +136,7 @@ pub struct DnaBert2Attention {
     /// `self` in the checkpoint.
     pub self_attention: DnaBert2SelfAttention,
     /// Back into the residual.
-    pub output: DnaBert2Output,
+    pub output: BertOutput,
 }
 
 /// Queries, keys and values.
@@ -144,16 +145,6 @@ pub struct DnaBert2SelfAttention {
     /// All three, in this order; `Wqkv` in the checkpoint.
     pub wqkv: Projection,
     heads: usize,
-    dropout: f64,
-}
-
-/// A matrix, dropout, the residual, and the norm of their sum.
-#[derive(Module, Debug)]
-pub struct DnaBert2Output {
-    /// To the layer's width.
-    pub dense: Projection,
-    /// `LayerNorm` in the checkpoint.
-    pub layer_norm: LayerNorm,
     dropout: f64,
 }
 
@@ -260,25 +251,20 @@ impl DnaBert2Layer {
             heads: config.num_attention_heads,
             dropout: config.attention_probs_dropout_prob,
         };
-        let attended = projection("attention.output.dense", [width, width], true)?;
         let gated_layers = projection("mlp.gated_layers", [width, 2 * inner], false)?;
         let wo = projection("mlp.wo", [inner, width], true)?;
-        let mut norm =
-            |name: &str| loader.layer_norm(&format!("{path}.{name}"), width, config.layer_norm_eps);
-        let dropout = config.hidden_dropout_prob;
+        let (epsilon, dropout) = (config.layer_norm_eps, config.hidden_dropout_prob);
+        let layernorm = loader.layer_norm(&format!("{path}.mlp.layernorm"), width, epsilon)?;
+        let output = format!("{path}.attention.output");
         Ok(Self {
             attention: DnaBert2Attention {
                 self_attention,
-                output: DnaBert2Output {
-                    dense: attended,
-                    layer_norm: norm("attention.output.LayerNorm")?,
-                    dropout,
-                },
+                output: BertOutput::load(&output, [width, width], epsilon, dropout, loader)?,
             },
             mlp: DnaBert2Mlp {
                 gated_layers,
                 wo,
-                layernorm: norm("mlp.layernorm")?,
+                layernorm,
                 dropout,
             },
         })
@@ -304,15 +290,6 @@ impl DnaBert2SelfAttention {
         let part = |i: usize| split_heads(qkv.clone().narrow(2, i * d, d), head_width);
         let q = part(0) * (head_width as f64).powf(-0.5); // [B, H, T, K]
         attention(q, part(1), part(2), mask, self.dropout, noise) // [B, T, D]
-    }
-}
-
-impl DnaBert2Output {
-    /// `norm(residual + drop(dense(x)))`: `[B, T, D]` both, and the result.
-    fn forward(&self, x: Tensor<3>, residual: Tensor<3>, noise: &Noise) -> Tensor<3> {
-        let x = self.dense.forward(&Input::new(x, noise));
-        self.layer_norm
-            .forward(noise.dropout(x, self.dropout) + residual)
     }
 }
 

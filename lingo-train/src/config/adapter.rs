@@ -1,5 +1,7 @@
 //! The section `[adapter]` of a run file, with its defaults (the paper's).
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// `[adapter]`: what is trained, and how ranks are given and taken.
@@ -10,6 +12,10 @@ pub struct AdapterConfig {
     /// `adapter.targets`: the matrices to adapt, by the paper's names (`Wq Wk Wv Wo Wf1 Wf2`) or by suffixes of
     /// the checkpoint's own paths. Default `Wq Wk Wv Wf1 Wf2`.
     pub targets: Vec<String>,
+    /// `adapter.from`: a run, or an adapter, to go on from; its ranks must fit into this run's. Default: none, adapters
+    /// start without effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// `adapter.alpha`: the update is scaled by alpha over the (initial) rank. Default 32.
     pub alpha: f64,
     /// `adapter.dropout`: on the adapter's input, in training. Default 0.05.
@@ -43,6 +49,7 @@ impl Default for AdapterConfig {
         Self {
             method: Method::AdaptiveRankSampling,
             targets: ["Wq", "Wk", "Wv", "Wf1", "Wf2"].map(String::from).to_vec(),
+            from: None,
             alpha: 32.0,
             dropout: 0.05,
             rank: 8,

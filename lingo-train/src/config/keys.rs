@@ -121,6 +121,7 @@ fn read_adapter(reader: &mut Reader<'_>) -> AdapterConfig {
             .choice("adapter.method", &Method::ALL, Method::name)
             .unwrap_or(default.method),
         targets: reader.texts("adapter.targets").unwrap_or(default.targets),
+        from: reader.path("adapter.from"),
         alpha: reader
             .number("adapter.alpha", Bound::Above(0.0))
             .unwrap_or(default.alpha),
@@ -156,6 +157,11 @@ fn read_adapter(reader: &mut Reader<'_>) -> AdapterConfig {
             .number("adapter.orthogonality", at_least_zero)
             .unwrap_or(default.orthogonality),
     };
+    if config.method == Method::Full && config.from.is_some() {
+        let accepted =
+            "no such key under full, which has no adapter; as model, a merged export of the run";
+        reader.problem("adapter.from", "is set", accepted);
+    }
     if config.target_rank > config.initial_rank {
         let found = format!("{} is above adapter.initial_rank", config.target_rank);
         let accepted = format!(

@@ -76,15 +76,31 @@ impl Saved {
             };
             let p = Tensor::from_data(take("P", &[d_output, rank])?, &device);
             let q = Tensor::from_data(take("Q", &[rank, d_input])?, &device);
-            let lambda = match self.manifest.method {
-                Method::AdaLora | Method::AdaptiveRankSampling => {
-                    Some(Tensor::from_data(take("lambda", &[rank])?, &device))
-                }
-                Method::Lora | Method::Full => None,
+            let lambda = match self.has_singular_values() {
+                true => Some(Tensor::from_data(take("lambda", &[rank])?, &device)),
+                false => None,
             };
             let scale = self.manifest.scale;
             projection.adapter = Some(LowRank::new(p, q, lambda, scale, 0.0));
         }
+        self.fill(classifier, tensors)
+    }
+
+    /// Whether its corrections are triplets, with λ.
+    pub(super) fn has_singular_values(&self) -> bool {
+        match self.manifest.method {
+            Method::AdaLora | Method::AdaptiveRankSampling => true,
+            Method::Lora | Method::Full => false,
+        }
+    }
+
+    /// Puts the tensors that belong to no correction in their places; none may be left over.
+    pub(super) fn fill(
+        &self,
+        classifier: Classifier,
+        tensors: BTreeMap<String, TensorData>,
+    ) -> Result<Classifier, SavedError> {
+        let device = classifier.device();
         let mut filler = Fill {
             path: Vec::new(),
             layout: classifier.layout().clone(),
@@ -133,7 +149,7 @@ impl Saved {
         Ok(TensorData::new(values, view.shape().to_vec()))
     }
 
-    fn take(
+    pub(super) fn take(
         &self,
         tensors: &mut BTreeMap<String, TensorData>,
         name: &str,
@@ -152,7 +168,7 @@ impl Saved {
         Ok(data)
     }
 
-    fn problem(&self, name: &str, problem: &str) -> SavedError {
+    pub(super) fn problem(&self, name: &str, problem: &str) -> SavedError {
         SavedError::Tensor {
             path: self.path.clone(),
             name: name.to_owned(),

@@ -5,19 +5,10 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempDir};
 
 use super::ExportError;
+use crate::tokenizer;
 
-/// What a folder may hold that is replaced.
-const WRITTEN: [&str; 9] = [
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-];
+/// What a folder may hold, beside a tokenizer, that is replaced.
+const WRITTEN: [&str; 2] = ["config.json", "model.safetensors"];
 
 /// Checks that `out` is free, or may be replaced.
 pub(super) fn check(source: &Path, out: &Path, overwrite: bool) -> Result<(), ExportError> {
@@ -41,7 +32,8 @@ pub(super) fn check(source: &Path, out: &Path, overwrite: bool) -> Result<(), Ex
     }
     for entry in std::fs::read_dir(out).map_err(ExportError::io(out))? {
         let name = entry.map_err(ExportError::io(out))?.file_name();
-        if !WRITTEN.iter().any(|written| name == *written) {
+        let mut written = WRITTEN.iter().chain(&tokenizer::FILES);
+        if !written.any(|written| name == *written) {
             return Err(ExportError::Foreign {
                 path,
                 name: name.to_string_lossy().into_owned(),

@@ -16,17 +16,6 @@ use crate::tokenizer::{self, TextTokenizer};
 const CONFIG: &str = "tokenizer_config.json";
 const MAP: &str = "special_tokens_map.json";
 
-/// Files of tokenizers that are copied where one cannot be read.
-const FILES: [&str; 7] = [
-    "tokenizer.json",
-    CONFIG,
-    MAP,
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-];
-
 /// How much is said about special tokens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Said {
@@ -98,7 +87,7 @@ pub(super) fn copy(source: &Checkpoint, folder: &Path) -> Result<usize, ExportEr
         return Ok(0);
     };
     let mut copied = 0;
-    for file in FILES {
+    for file in tokenizer::FILES {
         copied += usize::from(copy_file(from, folder, file)?);
     }
     Ok(copied)

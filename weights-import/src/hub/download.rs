@@ -9,7 +9,7 @@ use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 
 use super::cache::{MAIN, repository};
 use super::id::is_commit;
-use super::needed::{self, CONFIG, TOKENIZER, Weights};
+use super::needed::{self, CONFIG, Weights};
 use super::transfer::Fetcher;
 use super::{HubError, HubEvent, HubId, HubSettings, Snapshot, licence};
 use crate::checkpoint::listed;
@@ -67,7 +67,10 @@ pub(super) fn run(
     if let Some(licence) = licence::of(id) {
         (fetcher.observer)(HubEvent::Licence(licence));
     }
-    for file in TOKENIZER.into_iter().filter(|file| files.contains(file)) {
+    for file in crate::tokenizer::FILES
+        .into_iter()
+        .filter(|file| files.contains(file))
+    {
         fetcher.get(file)?;
     }
     match weights {

@@ -11,17 +11,6 @@ const WEIGHTS: [(&str, bool); 4] = [
     ("pytorch_model.bin.index.json", true),
 ];
 
-/// Whatever of a tokenizer is there.
-pub(super) const TOKENIZER: [&str; 7] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-];
-
 /// The file that weights begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Weights {
