@@ -48,6 +48,7 @@ def arguments():
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--method", choices=["lora", "adalora", "adaptive-rank-sampling"], required=True)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--max-steps", type=int, default=0, help="end after so many steps, schedules included; 0: all")
     parser.add_argument("--stop-after", type=int, default=0, metavar="STEP")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--batch-size", type=int, default=8)
@@ -182,6 +183,7 @@ def main():
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=args.learning_rate, weight_decay=5e-3)
     total = args.epochs * math.ceil(len(train.rows) / args.batch_size)
+    total = min(total, args.max_steps or total)
     control = RankControl(args, model, total) if args.method != "lora" else None
 
     def autocast():
@@ -213,7 +215,7 @@ def main():
                 elapsed = time.perf_counter() - begin
                 mean = statistics.mean(window[-50:])
                 print(f"step {step}/{total}: loss {mean:.4f} penalty {float(penalty):.4f}, {elapsed:.0f} s", file=sys.stderr)
-            if step == args.stop_after:
+            if step in (args.stop_after, total):
                 break
         metrics = {"epoch": epoch, "step": step, "dev": evaluate(network, dev, autocast)}
         print(json.dumps(metrics), flush=True)
@@ -222,6 +224,8 @@ def main():
             best = metrics["dev"]["mcc"], {k: v.clone() for k, v in model.state_dict().items() if "lora_" in k or "score" in k}
         if step == args.stop_after:
             return
+        if step == total:
+            break
     if best is not None:
         model.load_state_dict(best[1], strict=False)
         print(json.dumps({"test": evaluate(network, test, autocast)}), flush=True)
