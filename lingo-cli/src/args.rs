@@ -171,15 +171,21 @@ impl PromptArgs {
         self.prefix.is_some() || self.suffix.is_some()
     }
 
+    /// The prefix, if there is one.
+    pub fn prefix(&self) -> Option<String> {
+        self.prefix.as_deref().map(unescape)
+    }
+
+    /// The suffix, if there is one.
+    pub fn suffix(&self) -> Option<String> {
+        self.suffix.as_deref().map(unescape)
+    }
+
     /// The prompt that the options give; what they leave out is empty.
     pub fn prompt_or_none(&self) -> PromptConfig {
-        let text = |option: &Option<String>| {
-            let option = option.as_deref().unwrap_or_default();
-            Some(option.replace("\\n", "\n"))
-        };
         PromptConfig {
-            prefix: text(&self.prefix),
-            suffix: text(&self.suffix),
+            prefix: Some(self.prefix().unwrap_or_default()),
+            suffix: Some(self.suffix().unwrap_or_default()),
         }
     }
 
@@ -331,6 +337,11 @@ impl From<Dtype> for FloatType {
             Dtype::Bf16 => Self::Bf16,
         }
     }
+}
+
+/// A line break as the shell can hardly write it.
+fn unescape(text: &str) -> String {
+    text.replace("\\n", "\n")
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -122,6 +122,7 @@ impl Bank {
         let loaders = loaders.collect::<Result<Vec<_>>>()?;
         for (number, adapter) in self.adapters.iter().enumerate() {
             let saved = Saved::open(&adapter.dir)?;
+            saved.check_head(&self.head, self.backbone.width())?;
             let Manifest { classes, seed, .. } = saved.manifest;
             let (backbone, head) = (self.backbone.clone(), self.head.clone());
             let classifier = Classifier::with_new_head(backbone, head, classes, seed);

@@ -12,9 +12,6 @@ use lingo_train::task::Layout;
 use weights_import::hub::HubId;
 use weights_import::peft::{Factors, PeftAdapter};
 
-/// Our manifest beside an exported adapter: prompt and tokens, which PEFT has no place for.
-pub const BESIDE: &str = "lingo.json";
-
 /// What stands behind a matrix's path in the names of our tensors.
 const FACTORS: [&str; 3] = ["P", "Q", "lambda"];
 
@@ -60,8 +57,8 @@ pub fn to_peft(saved: &Saved) -> Result<PeftAdapter> {
     })
 }
 
-/// Writes PEFT's adapter as ours, for the model called `base` of the shape `model`; with the manifest that was beside
-/// it, or else the prompt.
+/// Writes PEFT's adapter as ours, for the model called `base` of the shape `model`, with what else the manifest beside
+/// it says.
 pub fn write(
     dir: &Path,
     adapter: PeftAdapter,
@@ -71,11 +68,15 @@ pub fn write(
     layout: Layout,
 ) -> Result<()> {
     let output = format!("{}.weight", model.head().output);
-    let Some(classes) = adapter.head.get(&output).map(|head| head.shape()[0]) else {
-        bail!(
+    let classes = match adapter.head.get(&output).map(|head| &head.shape()[..]) {
+        Some(&[classes, _]) if classes > 1 => classes,
+        Some(shape) => bail!(
+            "the adapter's head (`{output}`) has shape {shape:?}: a classifier has a row for each of at least 2 classes"
+        ),
+        None => bail!(
             "the adapter has no head (`{output}`): it was not trained to classify, or its head was not saved \
              (modules_to_save)"
-        );
+        ),
     };
     let ranks = adapter.matrices.iter();
     let ranks = ranks
@@ -88,8 +89,8 @@ pub fn write(
         method: Method::Lora,
         classes,
         tokenizer: layout.kind,
-        prefix: layout.prompt.prefix,
-        suffix: layout.prompt.suffix,
+        prefix: String::new(),
+        suffix: String::new(),
         max_tokens: 0,
         restricted: true,
         scale: 0.0,
@@ -107,6 +108,9 @@ pub fn write(
             (false, _) => Method::Lora,
         },
         classes,
+        tokenizer: layout.kind,
+        prefix: layout.prompt.prefix,
+        suffix: layout.prompt.suffix,
         scale: adapter.scale,
         ranks,
         ..known

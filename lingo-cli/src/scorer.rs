@@ -13,6 +13,7 @@ use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{Layout, SequenceEncoder, Text};
 use lingo_train::workers::Workers;
 use weights_import::Checkpoint;
+use weights_import::export::BESIDE;
 
 use crate::args::LoadArgs;
 use crate::device::{Selected, select};
@@ -68,6 +69,8 @@ impl Scorer {
         batch_size: usize,
     ) -> Result<Self> {
         let manifest = &saved.manifest;
+        let [_, width] = checkpoint.config().token_table();
+        saved.check_head(&checkpoint.config().head(), width)?;
         let text = SequenceEncoder::new(
             text(checkpoint)?,
             layout_of(manifest),
@@ -96,9 +99,14 @@ impl Scorer {
                 model.name.display()
             );
         }
-        let prompt = args.prompt.prompt_or_none();
-        let text = text(&checkpoint)?;
-        let layout = Layout::choose(None, &prompt, text.as_ref(), checkpoint.config())?;
+        // A model that was merged from a run has that run's inputs.
+        let layout = match merged_layout(&model.path)? {
+            Some(layout) if !args.prompt.is_given() => layout,
+            _ => {
+                let (prompt, text) = (args.prompt.prompt_or_none(), text(&checkpoint)?);
+                Layout::choose(None, &prompt, text.as_ref(), checkpoint.config())?
+            }
+        };
         Self::of_checkpoint(
             &mut checkpoint,
             &model.name,
@@ -164,6 +172,7 @@ impl Scorer {
 pub fn apply(saved: &Saved, checkpoint: &mut Checkpoint, device: &Device) -> Result<Classifier> {
     let manifest = &saved.manifest;
     let config = checkpoint.config().clone();
+    saved.check_head(&config.head(), config.token_table()[1])?;
     let mut loader = Loader::new(checkpoint, device, None);
     let backbone = Pretrained::load(&config, &mut loader)?;
     checkpoint.check_complete()?;
@@ -175,6 +184,9 @@ pub fn apply(saved: &Saved, checkpoint: &mut Checkpoint, device: &Device) -> Res
 /// Samples of the records; says how many had to be cut.
 pub fn encode(text: &SequenceEncoder, records: &[Record]) -> Result<Vec<Sample>> {
     let (samples, report) = text.encoder.encode(records)?;
+    if report.ambiguous > 0 {
+        note!("note: {} ambiguous letters are read as N", report.ambiguous);
+    }
     if report.truncated > 0 {
         note!(
             "note: {} of {} sequences were cut to {} tokens ({} bp lost)",
@@ -192,6 +204,15 @@ pub fn layout_of(manifest: &Manifest) -> Layout {
     Layout {
         kind: manifest.tokenizer,
         prompt: Prompt::new(&manifest.prefix, &manifest.suffix),
+    }
+}
+
+/// The inputs of the run that a model was merged from, where a file beside it tells.
+fn merged_layout(folder: &Path) -> Result<Option<Layout>> {
+    let path = folder.join(BESIDE);
+    match path.is_file() {
+        true => Ok(Some(layout_of(&Manifest::read(&path)?))),
+        false => Ok(None),
     }
 }
 

@@ -135,6 +135,19 @@ impl Checkpoint {
                 });
             }
         }
+        // Much is sized by the vocabulary before the table itself is read.
+        let shape = config.token_table();
+        let table = ["embed_tokens.weight", "embeddings.word_embeddings.weight"]
+            .iter()
+            .find_map(|name| contents.tensors.get(*by_name.get(*name)?));
+        if let Some(table) = table.filter(|table| table.shape != shape) {
+            return Err(ImportError::Damaged {
+                path: path.to_owned(),
+                place: format!("the token table `{}`", table.source),
+                expected: format!("{shape:?}, as the configuration says"),
+                found: format!("{:?}", table.shape),
+            });
+        }
         Ok(Self {
             path: path.to_owned(),
             kind,

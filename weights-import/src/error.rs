@@ -72,6 +72,15 @@ pub enum ImportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The operating system refused to write a file.
+    #[error("{}: cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// A Git LFS pointer stands where the file should be.
     #[error(
         "{}: this is a Git LFS pointer, not the file itself; run `git lfs pull` in the model's folder or \

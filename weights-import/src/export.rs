@@ -5,7 +5,7 @@
 
 mod config;
 mod error;
-mod place;
+pub mod place;
 mod tokenizer;
 mod weights;
 
@@ -18,6 +18,12 @@ use burn::tensor::TensorData;
 
 use crate::checkpoint::Checkpoint;
 use crate::encoding::Encoding;
+
+/// What says how a fine-tuned model is to be used: our manifest of the run, which other libraries pass over.
+pub const BESIDE: &str = "lingo.json";
+
+/// What a folder may hold, beside a tokenizer, that is replaced.
+const WRITTEN: [&str; 3] = ["config.json", "model.safetensors", BESIDE];
 
 /// A type of numbers that any library reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +105,8 @@ pub struct FineTuned {
     pub tensors: BTreeMap<String, TensorData>,
     /// Outputs of the head.
     pub classes: usize,
+    /// What [`BESIDE`] is to hold.
+    pub manifest: String,
 }
 
 /// Checks that a folder may be written at a path, before anything is read.
@@ -106,7 +114,8 @@ pub struct FineTuned {
 /// # Errors
 /// If something is there that is not to be replaced, or its parent folder is not there.
 pub fn check_place(source: &Path, out: &Path, overwrite: bool) -> Result<(), ExportError> {
-    place::check(source, out, overwrite)
+    let written: Vec<&str> = WRITTEN.into_iter().chain(crate::tokenizer::FILES).collect();
+    place::check(source, out, overwrite, &written)
 }
 
 /// Writes a checkpoint as a folder; `progress` hears of each tensor how many numbers it has of how many in all.
@@ -120,7 +129,7 @@ pub fn write_folder(
     options: ExportOptions,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Exported, ExportError> {
-    place::check(source.path(), out, options.overwrite)?;
+    check_place(source.path(), out, options.overwrite)?;
     let fine_tuned = options.fine_tuned.as_ref();
     let tensors = weights::plan(source, options.dtype, fine_tuned)?;
     let dtype = weights::prevalent(&tensors);
@@ -144,6 +153,10 @@ pub fn write_folder(
         },
     };
     weights::write(source, &tensors, folder.path(), progress)?;
+    if let Some(fine_tuned) = fine_tuned {
+        let path = folder.path().join(BESIDE);
+        std::fs::write(&path, &fine_tuned.manifest).map_err(ExportError::io(&path))?;
+    }
     // What cannot be read back is not worth a name.
     Checkpoint::open(folder.path())?;
     folder.move_to(out)?;

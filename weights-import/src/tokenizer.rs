@@ -5,7 +5,11 @@ use std::path::Path;
 
 use lingo_core::models::ModelConfig;
 use serde_json::Value;
+use tokenizers::models::ModelWrapper;
 use tokenizers::models::bpe::{Merges, Vocab};
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{AddedToken, Tokenizer};
 
 use crate::bpe;
@@ -67,6 +71,8 @@ pub(crate) fn from_folder(
     } else if folder.join("vocab.json").is_file() && folder.join("merges.txt").is_file() {
         let (tokenizer, bos) = from_vocabulary(folder, config, &names)?;
         (tokenizer, bos, None)
+    } else if folder.join("vocab.txt").is_file() && matches!(config, ModelConfig::Bert(_)) {
+        from_word_pieces(&folder.join("vocab.txt"), &names)?
     } else {
         return Err(ImportError::NoTokenizer {
             folder: folder.to_owned(),
@@ -84,12 +90,52 @@ pub(crate) fn from_folder(
 fn parse(path: &Path) -> Result<Tokenizer, ImportError> {
     let mut tokenizer =
         Tokenizer::from_bytes(json::read(path)?).map_err(|error| bpe::refused(path, &error))?;
+    spell_long_words(&mut tokenizer);
     // Cutting and filling are the caller's, who knows the model and the prompt.
     tokenizer.with_padding(None);
     tokenizer
         .with_truncation(None)
         .map_err(|error| bpe::refused(path, &error))?;
     Ok(tokenizer)
+}
+
+/// A sequence of DNA is one word, and WordPiece takes words of more than 100 letters for unknown.
+fn spell_long_words(tokenizer: &mut Tokenizer) {
+    if let ModelWrapper::WordPiece(pieces) = tokenizer.get_model() {
+        let mut pieces = pieces.clone();
+        pieces.max_input_chars_per_word = usize::MAX;
+        tokenizer.with_model(pieces);
+    }
+}
+
+/// `vocab.txt`: BERT's kind of tokenizer, a token a line.
+fn from_word_pieces(
+    path: &Path,
+    names: &SpecialNames,
+) -> Result<(Tokenizer, Option<u32>, Option<u32>), ImportError> {
+    let text = utf8(path)?;
+    let vocabulary = (0_u32..).zip(text.lines());
+    let vocabulary = vocabulary.map(|(id, token)| (token.to_owned(), id));
+    let unknown = "[UNK]".to_owned();
+    let model = WordPiece::builder()
+        .vocab(vocabulary.collect::<Vocab>())
+        .unk_token(unknown)
+        .build()
+        .map_err(|error| bpe::refused(path, &error))?;
+    let mut tokenizer = Tokenizer::new(model);
+    let normalizer = BertNormalizer::new(true, true, None, names.lower_case);
+    let normalizer = tokenizer.with_normalizer(Some(normalizer));
+    normalizer.map_err(|error| bpe::refused(path, &error))?;
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let added: BTreeMap<u32, AddedToken> = special
+        .into_iter()
+        .filter_map(|name| Some((tokenizer.token_to_id(name)?, AddedToken::from(name, true))))
+        .collect();
+    bpe::add_tokens(path, &mut tokenizer, &added)?;
+    spell_long_words(&mut tokenizer);
+    let [bos, eos] = ["[CLS]", "[SEP]"].map(|name| tokenizer.token_to_id(name));
+    Ok((tokenizer, bos, eos))
 }
 
 /// The tokens that the tokenizer's own template puts in front of a text and behind it.
@@ -121,6 +167,7 @@ fn template(path: &Path, tokenizer: &Tokenizer) -> Result<(Option<u32>, Option<u
 struct SpecialNames {
     add_bos: Option<bool>,
     add_prefix_space: bool,
+    lower_case: bool,
     class: Option<String>,
     bos: Option<String>,
     eos: Option<String>,
@@ -133,13 +180,17 @@ impl SpecialNames {
     fn read(folder: &Path) -> Result<Self, ImportError> {
         let config = JsonFile::open_optional(&folder.join("tokenizer_config.json"))?;
         let map = JsonFile::open_optional(&folder.join("special_tokens_map.json"))?;
-        let mut names = Self::default();
+        let mut names = Self {
+            lower_case: true,
+            ..Self::default()
+        };
         if let Some(config) = &config {
             names.add_bos = match config.get("add_bos_token") {
                 Some(_) => Some(config.flag_or("add_bos_token", false)?),
                 None => None,
             };
             names.add_prefix_space = config.flag_or("add_prefix_space", false)?;
+            names.lower_case = config.flag_or("do_lower_case", true)?;
             names.class = config.text("tokenizer_class")?.map(str::to_owned);
         }
         let files = [config.as_ref(), map.as_ref()];
@@ -259,13 +310,17 @@ fn from_vocabulary(
     Ok((tokenizer, bos))
 }
 
-fn merges(path: &Path) -> Result<Merges, ImportError> {
-    let text = String::from_utf8(json::read(path)?).map_err(|error| ImportError::Damaged {
+fn utf8(path: &Path) -> Result<String, ImportError> {
+    String::from_utf8(json::read(path)?).map_err(|error| ImportError::Damaged {
         path: path.to_owned(),
         place: "the text".to_owned(),
         expected: "UTF-8".to_owned(),
         found: error.to_string(),
-    })?;
+    })
+}
+
+fn merges(path: &Path) -> Result<Merges, ImportError> {
+    let text = utf8(path)?;
     text.lines()
         .enumerate()
         .filter(|(number, line)| !(line.is_empty() || *number == 0 && line.starts_with("#version")))

@@ -5,17 +5,20 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use lingo_core::models::{Classifier, Pretrained, TokenBatch};
+use lingo_core::models::{Classifier, ModelConfig, Pretrained, TokenBatch};
 use lingo_core::nn::{Loader, Noise};
 use lingo_train::config::{Method, TokenizerKind};
 use lingo_train::saved::{Saved, tensors_of};
 use weights_import::Checkpoint;
-use weights_import::export::{ExportOptions, FineTuned, FloatType, check_place, write_folder};
-use weights_import::peft::PeftAdapter;
+use weights_import::export::place::{self, Workshop};
+use weights_import::export::{
+    BESIDE, ExportOptions, FineTuned, FloatType, TokenizerFate, check_place, write_folder,
+};
+use weights_import::peft::{CONFIG_FILE, TENSORS_FILE};
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::device::select;
-use crate::peft::{BESIDE, to_peft};
+use crate::peft::to_peft;
 use crate::scorer::{adapter_dir, apply, open_base};
 
 /// Sequences of random tokens that the written model is tried on.
@@ -37,24 +40,24 @@ pub fn run(args: &ExportArgs) -> Result<()> {
 }
 
 fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()> {
-    let out = &args.out;
-    let is_export = || PeftAdapter::is_in(out) && out.join(BESIDE).is_file();
-    if out.exists() && !(args.overwrite && is_export()) {
-        bail!(
-            "{} exists; give another name, or --overwrite for an adapter that was exported before",
-            out.display()
-        );
+    if args.dtype.is_some() {
+        bail!("--dtype is for --format hf: an adapter is kept in f32");
     }
+    let out = &args.out;
+    let written = [CONFIG_FILE, TENSORS_FILE, BESIDE];
+    place::check(checkpoint.path(), out, args.overwrite, &written)?;
     let adapter = to_peft(saved)?;
     let adapter = if args.as_lora {
         adapter.into_lora()
     } else {
         adapter
     };
-    adapter.write(out, checkpoint.config())?;
-    let path = out.join(BESIDE);
-    let manifest = serde_json::to_string_pretty(&saved.manifest)?;
-    std::fs::write(&path, manifest).with_context(|| format!("cannot write {}", path.display()))?;
+    let folder = Workshop::beside(out)?;
+    adapter.write(folder.path(), checkpoint.config())?;
+    let path = folder.path().join(BESIDE);
+    std::fs::write(&path, manifest(saved)?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    folder.move_to(out)?;
     let ranks: usize = adapter
         .matrices
         .values()
@@ -103,10 +106,20 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         fine_tuned: Some(FineTuned {
             tensors: changed(before.clone(), &checkpoint, manifest.method),
             classes: manifest.classes,
+            manifest: self::manifest(saved)?,
         }),
     };
     let exported = write_folder(&checkpoint, &args.out, options, &mut |_, _| {})?;
     let difference = difference(&before, &args.out, &device)?;
+    match &exported.tokenizer {
+        TokenizerFate::Written => {}
+        TokenizerFate::Copied(reason) | TokenizerFate::Missing(reason) => {
+            note!("note: without a tokenizer of one file: {reason}");
+        }
+    }
+    if matches!(checkpoint.config(), ModelConfig::DnaBert2(_)) {
+        note!("note: Hugging Face's libraries need the model's own code to load a DNABERT-2");
+    }
     result!(
         "{} now holds the merged model, {} tensors in {}; on random inputs its logits differ from the unmerged ones by \
          at most {difference:.1e}",
@@ -115,6 +128,11 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         exported.dtype.name()
     );
     Ok(())
+}
+
+/// How the run's inputs are made, and whatever else is known of it.
+fn manifest(saved: &Saved) -> Result<String> {
+    Ok(serde_json::to_string_pretty(&saved.manifest)? + "\n")
 }
 
 /// The tensors that are not the checkpoint's own any more, merged.
@@ -126,11 +144,10 @@ fn changed(
     let adapters = classifier.adapters().into_iter();
     let adapted: Vec<String> = adapters.map(|(path, _)| format!("{path}.weight")).collect();
     classifier.merge();
-    let mut tensors = tensors_of(&classifier);
-    if method != Method::Full {
-        tensors.retain(|name, _| adapted.contains(name) || checkpoint.is_of_new_head(name));
-    }
-    tensors
+    tensors_of(&classifier, &|name| {
+        let trained = || adapted.iter().any(|adapted| adapted == name);
+        method == Method::Full || trained() || checkpoint.is_of_new_head(name)
+    })
 }
 
 /// The largest difference between a model's logits and those of the one in `folder`, over a batch of random tokens.

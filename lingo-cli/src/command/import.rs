@@ -3,19 +3,21 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 use lingo_core::weights::WeightSource as _;
-use lingo_train::saved::{MANIFEST_FILE, Saved};
+use lingo_train::config::PromptConfig;
+use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved, TENSORS_FILE};
 use lingo_train::task::Layout;
-use weights_import::export::{ExportOptions, TokenizerFate, check_place, write_folder};
+use weights_import::export::place::{self, Workshop};
+use weights_import::export::{BESIDE, ExportOptions, TokenizerFate, check_place, write_folder};
 use weights_import::peft::PeftAdapter;
 use weights_import::{Checkpoint, Role};
 
 use crate::args::ImportArgs;
 use crate::device::select;
 use crate::hub::locate;
-use crate::peft::{BESIDE, write};
+use crate::peft::write;
 use crate::scorer::{adapter_dir, apply, text};
 
 /// Writes a model as one compact folder, or PEFT's adapter as one of ours.
@@ -77,12 +79,10 @@ pub fn run(args: &ImportArgs) -> Result<()> {
 
 fn adapter(args: &ImportArgs) -> Result<()> {
     let (source, out) = (&args.source, &args.out);
-    if out.exists() && !(args.overwrite && out.join(MANIFEST_FILE).is_file()) {
-        bail!(
-            "{} exists; give another name, or --overwrite for an adapter that was imported before",
-            out.display()
-        );
+    if args.dtype.is_some() {
+        bail!("--dtype is for whole models: an adapter is kept in f32");
     }
+    place::check(source, out, args.overwrite, &[MANIFEST_FILE, TENSORS_FILE])?;
     let Some(base) = &args.base else {
         bail!(
             "{} is an adapter; say with --base which model it is for",
@@ -92,24 +92,45 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     let base = locate(base)?;
     let mut checkpoint = Checkpoint::open(&base.path)?;
     let adapter = PeftAdapter::open(source, checkpoint.config())?;
-    let beside = match std::fs::read(source.join(BESIDE)) {
-        Ok(text) if !args.prompt.is_given() => Some(serde_json::from_slice(&text)?),
-        _ => None,
-    };
     // A tokenizer is needed to score, not to import.
     let text = text(&checkpoint).ok().flatten();
-    let prompt = args.prompt.prompt_or_none();
-    let layout = Layout::choose(None, &prompt, text.as_ref(), checkpoint.config())?;
+    let beside = source.join(BESIDE);
+    let beside = beside
+        .is_file()
+        .then(|| Manifest::read(&beside))
+        .transpose()?;
+    let given = &args.prompt;
+    let prompt = match &beside {
+        Some(manifest) => PromptConfig {
+            prefix: given.prefix().or(Some(manifest.prefix.clone())),
+            suffix: given.suffix().or(Some(manifest.suffix.clone())),
+        },
+        None => given.prompt_or_none(),
+    };
+    let kind = beside.as_ref().map(|manifest| manifest.tokenizer);
+    let layout = Layout::choose(kind, &prompt, text.as_ref(), checkpoint.config())?;
     let name = std::path::absolute(&base.name).unwrap_or_else(|_| base.name.clone());
     let name = if base.name.exists() { name } else { base.name };
+    let others = |theirs: &&String| !name.ends_with(theirs.as_str());
+    if let Some(theirs) = adapter.base_model.as_ref().filter(others) {
+        note!("note: the adapter says that it was trained on {theirs}");
+    }
     let matrices = adapter.matrices.len();
-    write(out, adapter, &name, checkpoint.config(), beside, layout)?;
+    let folder = Workshop::beside(out)?;
+    write(
+        folder.path(),
+        adapter,
+        &name,
+        checkpoint.config(),
+        beside,
+        layout,
+    )?;
     // What does not fit the model is found now rather than at its first use.
     let device = select("cpu")?.device;
-    if let Err(error) = apply(&Saved::open(out)?, &mut checkpoint, &device) {
-        std::fs::remove_dir_all(out)?;
-        return Err(error.context(format!("{} does not fit its model", source.display())));
-    }
+    let saved = Saved::open(folder.path())?;
+    apply(&saved, &mut checkpoint, &device)
+        .with_context(|| format!("{} does not fit its model", source.display()))?;
+    folder.move_to(out)?;
     result!(
         "{} now holds the adapter of {matrices} matrices for {}; eval, predict and export take it",
         out.display(),

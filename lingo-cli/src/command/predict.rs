@@ -33,15 +33,15 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 /// Writes a table for each of many adapters.
 fn bank(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
-    std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
     let bank = Bank::open(&args.adapters, &args.load)?;
+    let records = read_sequences(&args.input)?;
+    std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
     let files = bank
         .names()
         .map(|name| args.output.join(format!("{name}.csv")));
     let files: Vec<PathBuf> = files
         .map(|file| output_file(args, &file))
         .collect::<Result<_>>()?;
-    let records = read_sequences(&args.input)?;
     let bar = indicatif::ProgressBar::new(files.len() as u64);
     bank.score(&records, |adapter, logits, classes| {
         bar.inc(1);

@@ -82,6 +82,9 @@ fn a_merged_model_predicts_as_the_run_does() {
             let config: Value = place.json(&format!("{out}/config.json"));
             assert_eq!(config["architectures"][0], "OPTForSequenceClassification");
             assert_eq!(config["id2label"]["1"], "LABEL_1");
+            // Its inputs are described beside it; for whoever moves the model alone there are the options.
+            alike(&before, &predicted(&place, &out, &[]), tolerance);
+            std::fs::remove_file(place.path(&format!("{out}/lingo.json"))).unwrap();
             alike(&before, &predicted(&place, &out, &PROMPT), tolerance);
         }
     }
@@ -140,6 +143,7 @@ fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
         ("alpha_pattern", serde_json::json!({"(": 1})),
         ("trainable_token_indices", serde_json::json!([1])),
         ("lora_alpha", 0.into()),
+        ("init_lora_weights", "pissa_niter_16".into()),
     ] {
         let mut config = good.clone();
         config[key] = value;
@@ -152,9 +156,76 @@ fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
     refused(&import(), &["adapter_model.safetensors", "damaged"]);
     std::fs::remove_file(place.path("peft/adapter_model.safetensors")).unwrap();
     refused(&import(), &["adapter_model.safetensors"]);
+    for (head, part) in [
+        (vec![], "shape []"),
+        (vec![1, 64], "at least 2 classes"),
+        (vec![0, 64], "at least 2 classes"),
+        (vec![1 << 40, 0], "has shape"),
+    ] {
+        place.write("peft/adapter_model.safetensors", with_head(&bytes, &head));
+        refused(&import(), &[part]);
+    }
+    place.write("peft/adapter_model.safetensors", &bytes);
+    place.write("peft/lingo.json", "{");
+    refused(&import(), &["peft/lingo.json"]);
     let missing = place.lingo(&["import", "peft", "--out", "back"]);
     refused(&missing, &["--base"]);
     assert!(!Path::new(&place.path("back")).exists());
+}
+
+/// The tensors of an adapter with a head of zeros of another shape.
+fn with_head(adapter: &[u8], shape: &[usize]) -> Vec<u8> {
+    let file = safetensors::SafeTensors::deserialize(adapter).unwrap();
+    let zeros = vec![0; shape.iter().product::<usize>() * 4];
+    let views = file.iter().map(|(name, view)| {
+        let view = match name.ends_with("score.weight") {
+            true => {
+                let dtype = safetensors::Dtype::F32;
+                safetensors::tensor::TensorView::new(dtype, shape.to_vec(), &zeros).unwrap()
+            }
+            false => view,
+        };
+        (name, view)
+    });
+    safetensors::serialize(views, None).unwrap()
+}
+
+/// The same architecture, but of another width.
+#[test]
+fn an_adapter_that_does_not_fit_leaves_what_was_there() {
+    let place = Place::trained("lora", &[]);
+    succeeded(&place.lingo(&["export", "run", "--format", "peft", "--out", "peft"]));
+    let model = quickstart("model").display().to_string();
+    let good = ["import", "peft", "--base", &model, "--out", "back"];
+    succeeded(&place.lingo(&good));
+    let before = std::fs::read(place.path("back/adapter.safetensors")).unwrap();
+    let other =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/peft/opt_pre_ln_lora");
+    let other = other.display().to_string();
+    let bad = [
+        "import",
+        &other,
+        "--base",
+        &model,
+        "--out",
+        "back",
+        "--overwrite",
+    ];
+    refused(&place.lingo(&bad), &["does not fit its model"]);
+    assert_eq!(
+        std::fs::read(place.path("back/adapter.safetensors")).unwrap(),
+        before
+    );
+
+    place.write("back/notes.txt", "mine");
+    refused(
+        &place.lingo(&[&good[..], &["--overwrite"]].concat()),
+        &["notes.txt"],
+    );
+    assert_eq!(place.text("back/notes.txt"), "mine");
+    let folders = std::fs::read_dir(place.path("")).unwrap();
+    let names = folders.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().all(|name| !name.starts_with('.')));
 }
 
 #[test]

@@ -229,6 +229,61 @@ fn the_rows_of_a_tasks_own_tokens_are_trained() {
     assert_ne!(rows[0], rows[1]);
 }
 
+/// DNABERT's own repository has its vocabulary as `vocab.txt` alone.
+#[test]
+fn kmers_of_a_vocab_txt_are_read() {
+    let place = Place::new();
+    let folder = dnabert(&place);
+    let file: Value = serde_json::from_str(&place.text("bert/tokenizer.json")).unwrap();
+    let mut tokens: Vec<(&String, u64)> = file["model"]["vocab"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(token, id)| (token, id.as_u64().unwrap()))
+        .collect();
+    tokens.sort_by_key(|(_, id)| *id);
+    let lines: Vec<&str> = tokens.iter().map(|(token, _)| token.as_str()).collect();
+    place.write("bert/vocab.txt", lines.join("\n") + "\n");
+    std::fs::remove_file(place.path("bert/tokenizer.json")).unwrap();
+    place.run_file("lora");
+    let model = format!("model={}", folder.display());
+    train_and_score_again(&place, &[&model, "train.max_steps=4"]);
+    assert_eq!(place.json("run/best/adapter.json")["tokenizer"], "kmer");
+}
+
+/// WordPiece would take a word of more than 100 letters for unknown.
+#[test]
+fn long_dna_is_more_than_one_unknown_token_to_word_pieces() {
+    let place = Place::new();
+    let folder = copy_fixture(&place, "bert");
+    let pieces = ["A", "C", "G", "T", "N"];
+    write_tokenizer(
+        &folder,
+        pieces
+            .iter()
+            .flat_map(|p| [(*p).to_owned(), format!("##{p}")]),
+    );
+    place.write("long.csv", format!("sequence\n{}\n", "GATTACA".repeat(40)));
+    let output = place.lingo(&["inspect", "bert", "--data", "long.csv", "--prefix", ""]);
+    succeeded(&output);
+    assert!(
+        stdout(&output).contains("1.00 bp a token"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[test]
+fn words_need_a_token_of_each_letter() {
+    let place = Place::new();
+    let folder = copy_fixture(&place, "bert");
+    write_tokenizer(&folder, ["AC", "GT"].map(String::from));
+    place.run_file("lora");
+    let model = format!("model={}", folder.display());
+    let output = place.train(&["--set", &model, "--set", "tokenizer.kind=words"]);
+    refused(&output, &["tokenizer.kind: \"words\"", "letter A"]);
+}
+
 #[test]
 fn what_does_not_go_together_is_refused_before_training() {
     let place = Place::new();

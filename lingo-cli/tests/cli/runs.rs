@@ -200,11 +200,16 @@ fn every_method_trains_and_its_saved_adapter_gives_the_same_test_metrics() {
 /// With hardly any learning, a run that goes on from another one scores as that one did.
 #[test]
 fn a_run_goes_on_from_the_adapter_of_another() {
+    // Chance and penalty would prune what the first run has learnt.
     let still = [
         "--set",
         "train.learning_rate=1e-12",
         "--set",
         "train.epochs=1",
+        "--set",
+        "adapter.p=0",
+        "--set",
+        "adapter.orthogonality=0",
     ];
     for (first, second, set) in [
         ("lora", "lora", "adapter.rank=8"),
@@ -212,7 +217,13 @@ fn a_run_goes_on_from_the_adapter_of_another() {
         ("adaptive-rank-sampling", "lora", "adapter.rank=12"),
         ("lora", "adalora", "adapter.target_rank=8"),
     ] {
-        let place = Place::trained(first, &[]);
+        let learnt = [
+            "--set",
+            "train.epochs=20",
+            "--set",
+            "train.learning_rate=1e-2",
+        ];
+        let place = Place::trained(first, &learnt);
         place.run_file(second);
         let from = ["--out", "on", "--set", "adapter.from=run", "--set", set];
         let args = [&["train", "run.toml"][..], &from, &still].concat();
@@ -222,7 +233,7 @@ fn a_run_goes_on_from_the_adapter_of_another() {
             result["test"]["loss"].as_f64().unwrap()
         });
         assert!(
-            (before - after).abs() < 1e-4,
+            before < 0.6 && (before - after).abs() < 5e-3,
             "{first} to {second}: {before}, {after}"
         );
         assert!(place.text("on/config.toml").contains("from = "));

@@ -95,7 +95,8 @@ impl LowRank {
         let p = match (&mut self.lambda, lambda) {
             (Some(own), lambda) => {
                 let lambda = lambda.unwrap_or_else(|| Tensor::ones([r], &p.device()));
-                let values = own.val().inner().slice_assign([0..r], lambda * ratio);
+                let first = 0..r;
+                let values = own.val().inner().slice_assign([first], lambda * ratio);
                 *own = Param::from_tensor(Tensor::from_inner(values));
                 p
             }

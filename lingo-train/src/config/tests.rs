@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 const MINIMAL: &str = "model = \"m.gguf\"\n[data]\ndir = \"data\"\n";
 
-/// The issue's run file: every key, with the paper's values.
+/// A run file of every key, with the paper's values.
 const FULL: &str = r#"
 model = "path/to/model"
 device = "cpu"

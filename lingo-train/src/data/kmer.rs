@@ -88,15 +88,20 @@ impl OverlappingKmers {
     /// vocabulary.
     pub fn of_vocabulary(vocabulary: &HashMap<String, u32>) -> Option<Self> {
         let unk = *vocabulary.get("[UNK]")?;
-        (3..=6).find_map(|k| {
-            let id = |row| vocabulary.get(&kmer_text(row, k)).copied();
-            let kmers: Option<_> = (0..LETTERS.len().pow(k as u32)).map(id).collect();
-            Some(Self {
-                k,
-                unk,
-                kmers: kmers?,
+        let words = vocabulary.keys().filter(|token| !token.starts_with('['));
+        let words = words.count();
+        (3..=6)
+            .filter(|k| words == LETTERS.len().pow(*k))
+            .find_map(|k| {
+                let k = k as usize;
+                let id = |row| vocabulary.get(&kmer_text(row, k)).copied();
+                let kmers: Option<_> = (0..LETTERS.len().pow(k as u32)).map(id).collect();
+                Some(Self {
+                    k,
+                    unk,
+                    kmers: kmers?,
+                })
             })
-        })
     }
 
     /// The ids of a sequence, and the base pairs that each adds to those before it.

@@ -42,10 +42,23 @@ pub enum EncodeError {
         id: String,
     },
     /// A text became no token at all.
-    #[error("sequence `{id}` becomes no token at all: this tokenizer does not know its letters")]
+    #[error(
+        "sequence `{id}` becomes no token at all: it is shorter than a token, or this tokenizer does not know its letters"
+    )]
     NoTokens {
         /// The record.
         id: String,
+    },
+    /// The tokenizer has more tokens than the model.
+    #[error(
+        "the tokenizer gives token {id}, the model's table has {rows} rows: the two do not belong together; use the \
+         tokenizer that the model was published with"
+    )]
+    BeyondTable {
+        /// The token.
+        id: u32,
+        /// Rows of the table.
+        rows: usize,
     },
     /// A token lies outside the restricted vocabulary.
     #[error(transparent)]
@@ -101,6 +114,7 @@ pub struct Encoder {
     around: [Option<u32>; 2],
     max_tokens: usize,
     vocabulary: Option<Vocabulary>,
+    rows: usize,
 }
 
 /// What an input is made of.
@@ -141,6 +155,7 @@ impl Encoder {
             around,
             max_tokens,
             vocabulary: None,
+            rows: usize::MAX,
         }
     }
 
@@ -151,6 +166,7 @@ impl Encoder {
             around,
             max_tokens,
             vocabulary: None,
+            rows: usize::MAX,
         }
     }
 
@@ -160,6 +176,11 @@ impl Encoder {
             vocabulary: Some(vocabulary),
             ..self
         }
+    }
+
+    /// Refuses tokens that a table of `rows` rows does not have.
+    pub fn with_rows(self, rows: usize) -> Self {
+        Self { rows, ..self }
     }
 
     /// Encodes records, texts in parallel, in their order.
@@ -224,10 +245,15 @@ impl Encoder {
         let [bos, eos] = &self.around;
         let kept = tokens.ids[..cut.start].iter().chain(&tokens.ids[cut.end..]);
         let mut ids: Vec<u32> = bos.iter().chain(kept).chain(eos).copied().collect();
-        if ids.is_empty() {
+        let apart = matches!(self.input, Input::Pieces(_));
+        if ids.is_empty() || apart && dna.is_empty() {
             return Err(EncodeError::NoTokens {
                 id: record.id.clone(),
             });
+        }
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.rows) {
+            let (id, rows) = (*id, self.rows);
+            return Err(EncodeError::BeyondTable { id, rows });
         }
         if let Some(vocabulary) = &self.vocabulary {
             for id in &mut ids {

@@ -26,7 +26,15 @@ impl Manifest {
     /// # Errors
     /// If the file is missing, damaged, or of another version.
     pub fn open(dir: &Path) -> Result<Self, SavedError> {
-        let path = dir.join(MANIFEST_FILE);
+        Self::read(&dir.join(MANIFEST_FILE))
+    }
+
+    /// Reads what is known of an adapter from a file of any name.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn read(path: &Path) -> Result<Self, SavedError> {
+        let path = path.to_owned();
         let manifest: Manifest =
             serde_json::from_slice(&read(&path)?).map_err(|source| SavedError::Manifest {
                 path: path.clone(),
@@ -84,6 +92,33 @@ impl Saved {
             projection.adapter = Some(LowRank::new(p, q, lambda, scale, 0.0));
         }
         self.fill(classifier, tensors)
+    }
+
+    /// Checks that there is a head from `width` to as many classes as the manifest says, before anything is made of that
+    /// size.
+    ///
+    /// # Errors
+    /// If there is none, or it is of another size.
+    pub fn check_head(&self, layout: &HeadLayout, width: usize) -> Result<(), SavedError> {
+        let file = SafeTensors::deserialize(&self.bytes).map_err(|source| SavedError::Tensors {
+            path: self.path.clone(),
+            source,
+        })?;
+        let name = format!("{}.weight", layout.output);
+        let Ok(head) = file.tensor(&name) else {
+            return Err(self.problem(&name, "is missing"));
+        };
+        match *head.shape() {
+            [classes, d] if classes == self.manifest.classes && classes > 1 && d == width => Ok(()),
+            ref shape => {
+                let classes = self.manifest.classes;
+                let problem = format!(
+                    "has shape {shape:?}; a head for {classes} classes, of which there are at least 2, has \
+                     [{classes}, {width}]"
+                );
+                Err(self.problem(&name, &problem))
+            }
+        }
     }
 
     /// Whether its corrections are triplets, with λ.
@@ -201,7 +236,9 @@ impl ModuleMapper for Fill<'_> {
         let Some((name, transposed)) = checkpoint_name(&self.path, &self.layout) else {
             return param;
         };
-        if self.problem.is_some() || !(self.all || is_always_trained(&self.path)) {
+        // A pooler of the checkpoint's own is there only where it was trained.
+        let expected = self.all || is_always_trained(&self.path);
+        if self.problem.is_some() || !(expected || self.tensors.contains_key(&name)) {
             return param;
         }
         let mut shape = param.dims();

@@ -39,6 +39,7 @@ pub fn save(
         path: Vec::new(),
         layout: classifier.layout(),
         all: manifest.method == Method::Full,
+        wanted: &|_| true,
         tensors: &mut tensors,
     };
     // Adapters were written above, pruned; here come the head and, under full fine-tuning, all else.
@@ -48,13 +49,17 @@ pub fn save(
     Ok(manifest)
 }
 
-/// Every tensor of a classifier without adapters, by the checkpoint's canonical names.
-pub fn tensors_of(classifier: &Classifier) -> BTreeMap<String, TensorData> {
+/// Tensors of a classifier without adapters, by the checkpoint's canonical names: those whose names pass.
+pub fn tensors_of(
+    classifier: &Classifier,
+    wanted: &dyn Fn(&str) -> bool,
+) -> BTreeMap<String, TensorData> {
     let mut tensors = BTreeMap::new();
     classifier.visit(&mut Collect {
         path: Vec::new(),
         layout: classifier.layout(),
         all: true,
+        wanted,
         tensors: &mut tensors,
     });
     tensors
@@ -113,6 +118,7 @@ struct Collect<'a> {
     layout: &'a HeadLayout,
     // Whether a tensor was trained cannot be seen in a model that is made ready for evaluation.
     all: bool,
+    wanted: &'a dyn Fn(&str) -> bool,
     tensors: &'a mut BTreeMap<String, TensorData>,
 }
 
@@ -129,7 +135,9 @@ impl ModuleVisitor for Collect<'_> {
         if !(self.all || is_always_trained(&self.path)) {
             return;
         }
-        if let Some((name, transposed)) = checkpoint_name(&self.path, self.layout) {
+        if let Some((name, transposed)) = checkpoint_name(&self.path, self.layout)
+            && (self.wanted)(&name)
+        {
             let value = param.val().inner();
             let value = if transposed {
                 value.swap_dims(0, 1)

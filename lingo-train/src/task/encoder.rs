@@ -177,7 +177,7 @@ impl SequenceEncoder {
                 let pad = vocabulary.row(pad)?;
                 (encoder.with_vocabulary(vocabulary), pad)
             }
-            None => (encoder, pad),
+            None => (encoder.with_rows(rows + added), pad),
         };
         Ok(Self {
             encoder,
@@ -344,13 +344,29 @@ fn nucleotide_transformer(
     })
 }
 
+/// Whether a token is the letter itself, whatever a tokenizer does to its case, and not the unknown token.
+fn is_letter(token: &str, letter: char) -> bool {
+    let mut letters = token.trim().chars();
+    letters
+        .next()
+        .is_some_and(|found| found.eq_ignore_ascii_case(&letter))
+        && letters.next().is_none()
+}
+
 /// The checkpoint's own tokens of the nucleotides.
 fn words(text: &Text, kind: TokenizerKind, model: &ModelConfig) -> Result<[u32; 5], TaskError> {
     let mut ids = [0; LETTERS.len()];
     for (id, letter) in ids.iter_mut().zip(LETTERS) {
         let encoding = text.tokenizer.encode(letter.to_string(), false);
         *id = match encoding.map_err(EncodeError::Tokenizer)?.get_ids() {
-            [token] => *token,
+            [token]
+                if text
+                    .tokenizer
+                    .decode(&[*token], false)
+                    .is_ok_and(|t| is_letter(&t, letter)) =>
+            {
+                *token
+            }
             _ => {
                 let reason = format!("its tokenizer has no single token for the letter {letter}");
                 return Err(refused(kind, model, reason));

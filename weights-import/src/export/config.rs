@@ -40,6 +40,15 @@ pub(super) fn write(
         false => "torch_dtype",
     };
     root.insert(key.to_owned(), dtype.name().into());
+    root.insert(
+        "model_type".to_owned(),
+        hugging_face_type(source.config()).into(),
+    );
+    // Without the code that it names, nothing could be loaded by it.
+    if root.remove("auto_map").is_some() && matches!(source.config(), ModelConfig::DnaBert2(_)) {
+        // By this the model is recognised all the same; the figure is not read.
+        root.entry("alibi_starting_size").or_insert(512.into());
+    }
     if let Some(fine_tuned) = fine_tuned {
         let pad = tokenizer.map(|tokenizer| tokenizer.pad);
         root.extend(classifier(source.config(), fine_tuned.classes, pad));
@@ -56,6 +65,13 @@ pub(super) fn write_json(
     let path = folder.join(name);
     let text = format!("{:#}\n", Value::Object(root));
     std::fs::write(&path, text).map_err(ExportError::io(&path))
+}
+
+fn hugging_face_type(config: &ModelConfig) -> &'static str {
+    match config {
+        ModelConfig::DnaBert2(_) => "bert",
+        other => other.model_type(),
+    }
 }
 
 /// What makes the configuration one of a classifier.

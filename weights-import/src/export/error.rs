@@ -14,7 +14,7 @@ pub enum ExportError {
         path: PathBuf,
     },
     /// What is at the place was not written by an export.
-    #[error("{} exists and holds {name}, which no import has written; choose another folder", path.display())]
+    #[error("{} exists and holds {name}, which lingo does not write there; choose another folder", path.display())]
     Foreign {
         /// The place.
         path: PathBuf,

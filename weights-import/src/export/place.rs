@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempDir};
 
 use super::ExportError;
-use crate::tokenizer;
 
-/// What a folder may hold, beside a tokenizer, that is replaced.
-const WRITTEN: [&str; 2] = ["config.json", "model.safetensors"];
-
-/// Checks that `out` is free, or may be replaced.
-pub(super) fn check(source: &Path, out: &Path, overwrite: bool) -> Result<(), ExportError> {
+/// Checks that `out` is free or, with `overwrite`, is a folder of none but the files `written`.
+///
+/// # Errors
+/// If something is there that is not to be replaced, or its parent folder is not there.
+pub fn check(
+    source: &Path,
+    out: &Path,
+    overwrite: bool,
+    written: &[&str],
+) -> Result<(), ExportError> {
     let parent = parent(out);
     if !parent.is_dir() {
         let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder");
@@ -32,8 +36,7 @@ pub(super) fn check(source: &Path, out: &Path, overwrite: bool) -> Result<(), Ex
     }
     for entry in std::fs::read_dir(out).map_err(ExportError::io(out))? {
         let name = entry.map_err(ExportError::io(out))?.file_name();
-        let mut written = WRITTEN.iter().chain(&tokenizer::FILES);
-        if !written.any(|written| name == *written) {
+        if !written.iter().any(|written| name == *written) {
             return Err(ExportError::Foreign {
                 path,
                 name: name.to_string_lossy().into_owned(),
@@ -44,24 +47,30 @@ pub(super) fn check(source: &Path, out: &Path, overwrite: bool) -> Result<(), Ex
 }
 
 /// A folder beside the final one; it vanishes unless it is moved there.
-pub(super) struct Workshop {
+pub struct Workshop {
     folder: TempDir,
 }
 
 impl Workshop {
     /// Makes it.
-    pub(super) fn beside(out: &Path) -> Result<Self, ExportError> {
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn beside(out: &Path) -> Result<Self, ExportError> {
         let folder = temporary(out)?;
         Ok(Self { folder })
     }
 
     /// Where to write.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Makes it the final folder; what was there is removed after.
-    pub(super) fn move_to(self, out: &Path) -> Result<(), ExportError> {
+    ///
+    /// # Errors
+    /// If it cannot be moved; what was there is there again.
+    pub fn move_to(self, out: &Path) -> Result<(), ExportError> {
         let old = match out.exists() {
             true => {
                 let old = temporary(out)?;
@@ -86,7 +95,7 @@ impl Workshop {
 
 fn temporary(out: &Path) -> Result<TempDir, ExportError> {
     let mut builder = Builder::new();
-    builder.prefix(".lingo-import-");
+    builder.prefix(".lingo-");
     // As any other folder, for others to read: temporary ones are private otherwise.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));

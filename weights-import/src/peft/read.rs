@@ -14,7 +14,7 @@ use crate::hf::{keys, safetensors};
 use crate::json::JsonFile;
 
 /// Settings that make an adapter something else, where they are neither false nor null.
-const VARIANTS: [&str; 11] = [
+const VARIANTS: [&str; 14] = [
     "use_dora",
     "lora_bias",
     "fan_in_fan_out",
@@ -26,6 +26,9 @@ const VARIANTS: [&str; 11] = [
     "arrow_config",
     "kasa_config",
     "monteclora_config",
+    "lora_ga_config",
+    "velora_config",
+    "use_bdlora",
 ];
 
 impl PeftAdapter {
@@ -53,6 +56,12 @@ impl PeftAdapter {
                 return Err(file.unsupported(key, value, "false or null"));
             }
         }
+        // Other initialisations change the pretrained weights, too.
+        if let Some(start) = file.get("init_lora_weights")
+            && !(start.is_boolean() || start == "gaussian" || start == "orthogonal")
+        {
+            return Err(file.unsupported("init_lora_weights", start, "true, false or gaussian"));
+        }
         match file.text("bias")? {
             None | Some("none") => {}
             Some(other) => return Err(file.unsupported("bias", other, "none")),
@@ -78,15 +87,17 @@ impl PeftAdapter {
             let given = patterns
                 .iter()
                 .find(|(pattern, _)| pattern.is_match(&module));
+            // PEFT's AdaLoRA does not read the pattern.
+            let given = given.filter(|_| !singular_values);
             let alpha = given.map_or(alpha, |(_, alpha)| *alpha);
             let scale = alpha / divisor(factors.rank());
+            if !scale.is_finite() || scale == 0.0 {
+                return Err(file.bad("lora_alpha", "a number other than 0, over a rank above 0"));
+            }
             matrices.insert(path, (scale, factors));
         }
         // One scale for all, as far as they agree; the others are brought to it.
         let scale = matrices.values().next().map_or(1.0, |(scale, _)| *scale);
-        if scale == 0.0 {
-            return Err(file.bad("lora_alpha", "a number other than 0"));
-        }
         let matrices = matrices
             .into_iter()
             .map(|(path, (own, factors))| match own == scale {

@@ -43,7 +43,7 @@ impl PeftAdapter {
         }
         let io = |path: &Path| {
             let path = path.to_owned();
-            move |source| ImportError::Io { path, source }
+            move |source| ImportError::Write { path, source }
         };
         std::fs::create_dir_all(folder).map_err(io(folder))?;
         let path = folder.join(TENSORS_FILE);

@@ -115,6 +115,7 @@ fn a_post_norm_opt_has_projections_and_no_last_norm() {
     config["activation_function"] = json!("gelu");
     let mut all = tensors("");
     all.insert("project_in.weight".to_owned(), counting(&[4, 2]));
+    all.insert("embed_tokens.weight".to_owned(), counting(&[6, 2]));
     let checkpoint = Checkpoint::open(model(&config, &all).path()).unwrap();
     let ModelConfig::Opt(opt) = checkpoint.config() else {
         panic!("not an OPT");
@@ -130,5 +131,16 @@ fn a_post_norm_opt_has_projections_and_no_last_norm() {
             Role::Used
         };
         assert_eq!(tensor.role, expected, "{}", tensor.name);
+    }
+}
+
+#[test]
+fn a_vocabulary_that_the_table_does_not_have_is_an_error_before_anything_is_made_of_its_size() {
+    for size in [5_u64, 7, u64::from(u32::MAX), 1 << 40] {
+        let mut config = config();
+        config["vocab_size"] = json!(size);
+        let folder = model(&config, &tensors(""));
+        let error = Checkpoint::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("embed_tokens.weight"), "{error}");
     }
 }
