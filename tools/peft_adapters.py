@@ -4,7 +4,7 @@
 
 For each of opt_pre_ln, llama_tied, esm_rotary and bert (tools/model_fixtures.py and tools/encoder_fixtures.py make
 them) a folder NAME_lora (rank 4, with another rank and alpha for some matrices) and NAME_adalora (initial rank 4, a
-rank_pattern in which one matrix keeps nothing), each with adapter_config.json, adapter_model.safetensors and
+rank_pattern in which one matrix keeps nothing), and opt_pre_ln_rslora (scaled by the root of the rank), each with adapter_config.json, adapter_model.safetensors and
 expected.safetensors: `logits` [B, C] of the model fixture's own input_ids, after loading the saved adapter again.
 """
 
@@ -52,6 +52,8 @@ def logits_of(model, name):
 
 def config(name, kind):
     shared = {"task_type": TaskType.SEQ_CLS, "target_modules": TARGETS[name], "lora_alpha": 8, "lora_dropout": 0.1}
+    if kind == "rslora":
+        return LoraConfig(r=RANK, use_rslora=True, **shared)
     if kind == "lora":
         pattern = {PATTERN[name]: 2}
         return LoraConfig(r=RANK, rank_pattern=pattern, alpha_pattern={PATTERN[name]: 20}, **shared)
@@ -104,6 +106,7 @@ def main():
     for seed, name in enumerate(TARGETS):
         for kind in ["lora", "adalora"]:
             make(name, kind, 100 + seed)
+    make("opt_pre_ln", "rslora", 110)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,19 @@ fn logits_with_pefts_adapters_equal_pefts() {
 }
 
 #[test]
+fn rank_stabilised_lora_is_scaled_by_the_root_of_the_rank() {
+    let config = Checkpoint::open(&fixture("opt_pre_ln"))
+        .unwrap()
+        .config()
+        .clone();
+    let adapter = PeftAdapter::open(&fixture("peft/opt_pre_ln_rslora"), &config).unwrap();
+    assert_eq!(adapter.scale, 4.0); // 8 / √4
+    let expected = Expected::read("peft/opt_pre_ln_rslora/expected.safetensors").f32("logits");
+    let far = distance(&logits("opt_pre_ln", &adapter), &expected);
+    assert!(far < TOLERANCE, "{far}");
+}
+
+#[test]
 fn a_merged_model_gives_the_same_logits_without_adapter() {
     let device = Device::flex();
     for name in MODELS {

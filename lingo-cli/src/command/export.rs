@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use lingo_core::models::esm::EsmMlp;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained, TokenBatch};
 use lingo_core::nn::{Loader, Noise};
 use lingo_train::config::{Method, TokenizerKind};
@@ -117,8 +118,13 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
             note!("note: without a tokenizer of one file: {reason}");
         }
     }
-    if matches!(checkpoint.config(), ModelConfig::DnaBert2(_)) {
-        note!("note: Hugging Face's libraries need the model's own code to load a DNABERT-2");
+    let own_code = match checkpoint.config() {
+        ModelConfig::DnaBert2(_) => true,
+        ModelConfig::Esm(esm) => esm.mlp != EsmMlp::Gelu,
+        _ => false,
+    };
+    if own_code {
+        note!("note: Hugging Face's libraries need the code of this model's authors to load it");
     }
     result!(
         "{} now holds the merged model, {} tensors in {}; on random inputs its logits differ from the unmerged ones by \
