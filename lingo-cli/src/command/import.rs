@@ -111,7 +111,10 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     let layout = Layout::choose(kind, &prompt, text.as_ref(), checkpoint.config())?;
     let name = std::path::absolute(&base.name).unwrap_or_else(|_| base.name.clone());
     let name = if base.name.exists() { name } else { base.name };
-    let others = |theirs: &&String| !name.ends_with(theirs.as_str());
+    // A model of the hub is called by its commit, too.
+    let called = name.to_string_lossy();
+    let called = Path::new(called.split('@').next().unwrap_or_default());
+    let others = |theirs: &&String| !called.ends_with(theirs.as_str());
     if let Some(theirs) = adapter.base_model.as_ref().filter(others) {
         note!("note: the adapter says that it was trained on {theirs}");
     }
