@@ -100,30 +100,19 @@ impl Scorer {
             );
         }
         // A model that was merged from a run has that run's inputs.
-        let layout = match merged_layout(&model.path)? {
-            Some(layout) if !args.prompt.is_given() => layout,
+        let beside = model.path.join(BESIDE);
+        let merged = beside.is_file().then(|| Manifest::read(&beside));
+        let (layout, max_tokens) = match merged.transpose()? {
+            Some(manifest) if !args.prompt.is_given() => {
+                (layout_of(&manifest), manifest.max_tokens)
+            }
             _ => {
                 let (prompt, text) = (args.prompt.prompt_or_none(), text(&checkpoint)?);
-                Layout::choose(None, &prompt, text.as_ref(), checkpoint.config())?
+                let model = checkpoint.config();
+                (Layout::choose(None, &prompt, text.as_ref(), model)?, 0)
             }
         };
-        Self::of_checkpoint(
-            &mut checkpoint,
-            &model.name,
-            layout,
-            selected,
-            args.batch_size,
-        )
-    }
-
-    /// A checkpoint with a head of its own, called `name`.
-    pub fn of_checkpoint(
-        checkpoint: &mut Checkpoint,
-        name: &Path,
-        layout: Layout,
-        selected: &Selected,
-        batch_size: usize,
-    ) -> Result<Self> {
+        let name = &model.name;
         let Some(classes) = checkpoint.classes() else {
             bail!(
                 "{} is a pretrained model without a classification head (no tensor `{}`); fine-tune it with `lingo \
@@ -138,16 +127,24 @@ impl Scorer {
                 name.display()
             );
         }
-        let text = SequenceEncoder::new(text(checkpoint)?, layout, 0, true, checkpoint.config())?;
+        let (text, model) = (text(&checkpoint)?, checkpoint.config());
+        let text = SequenceEncoder::new(text, layout, max_tokens, true, model)?;
+        if text.added > 0 {
+            bail!(
+                "{} asks for tokens of its own, whose rows {} does not have",
+                beside.display(),
+                name.display()
+            );
+        }
         let device = selected.device.clone();
-        let backbone = load_backbone(checkpoint, &text, selected, device, 0)?;
+        let backbone = load_backbone(&mut checkpoint, &text, selected, device, 0)?;
         let head = checkpoint.config().head();
-        let mut loader = Loader::new(checkpoint, &selected.device, None);
+        let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
         let classifier = Classifier::with_own_head(backbone, head, classes, &mut loader)?;
         Ok(Self {
             classifier,
             text,
-            batch_size,
+            batch_size: args.batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
@@ -204,15 +201,6 @@ pub fn layout_of(manifest: &Manifest) -> Layout {
     Layout {
         kind: manifest.tokenizer,
         prompt: Prompt::new(&manifest.prefix, &manifest.suffix),
-    }
-}
-
-/// The inputs of the run that a model was merged from, where a file beside it tells.
-fn merged_layout(folder: &Path) -> Result<Option<Layout>> {
-    let path = folder.join(BESIDE);
-    match path.is_file() {
-        true => Ok(Some(layout_of(&Manifest::read(&path)?))),
-        false => Ok(None),
     }
 }
 

@@ -71,7 +71,8 @@ fn an_adapter_goes_to_peft_and_comes_back() {
 #[test]
 fn a_merged_model_predicts_as_the_run_does() {
     for method in ["lora", "adaptive-rank-sampling", "full"] {
-        let place = Place::trained(method, &[]);
+        // Many a sequence is longer, so that its end is cut in both.
+        let place = Place::trained(method, &["--set", "tokenizer.max_tokens=40"]);
         let before = predicted(&place, "run", &[]);
         for (dtype, tolerance) in [("f32", 1e-5), ("bf16", 2e-2)] {
             let out = format!("merged-{dtype}");
@@ -85,7 +86,9 @@ fn a_merged_model_predicts_as_the_run_does() {
             // Its inputs are described beside it; for whoever moves the model alone there are the options.
             alike(&before, &predicted(&place, &out, &[]), tolerance);
             std::fs::remove_file(place.path(&format!("{out}/lingo.json"))).unwrap();
-            alike(&before, &predicted(&place, &out, &PROMPT), tolerance);
+            let whole = predicted(&place, &out, &PROMPT);
+            let far = before.iter().zip(&whole).map(|(a, b)| (a - b).abs());
+            assert!(far.fold(0.0, f64::max) > 0.0, "nothing was cut");
         }
     }
 }
