@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lingo_core::models::{Classifier, HeadLayout, Pretrained};
+use lingo_core::models::{HeadLayout, Pretrained};
 use lingo_train::config::Method;
 use lingo_train::data::{EvalLoader, Record};
 use lingo_train::evaluate;
@@ -122,11 +122,8 @@ impl Bank {
         let loaders = loaders.collect::<Result<Vec<_>>>()?;
         for (number, adapter) in self.adapters.iter().enumerate() {
             let saved = Saved::open(&adapter.dir)?;
-            saved.check_head(&self.head, self.backbone.width())?;
-            let Manifest { classes, seed, .. } = saved.manifest;
-            let (backbone, head) = (self.backbone.clone(), self.head.clone());
-            let classifier = Classifier::with_new_head(backbone, head, classes, seed);
-            let classifier = saved.apply(classifier)?;
+            let classes = saved.manifest.classes;
+            let classifier = saved.put_on(self.backbone.clone(), self.head.clone())?;
             let loader = &loaders[adapter.encoder];
             let logits = evaluate::logits(&classifier, loader, &self.workers, &|| {})?;
             use_it(number, &logits, classes)?;

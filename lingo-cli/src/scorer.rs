@@ -69,8 +69,6 @@ impl Scorer {
         batch_size: usize,
     ) -> Result<Self> {
         let manifest = &saved.manifest;
-        let [_, width] = checkpoint.config().token_table();
-        saved.check_head(&checkpoint.config().head(), width)?;
         let text = SequenceEncoder::new(
             text(checkpoint)?,
             layout_of(manifest),
@@ -80,11 +78,8 @@ impl Scorer {
         )?;
         let device = selected.device.clone();
         let backbone = load_backbone(checkpoint, &text, selected, device, manifest.seed)?;
-        let head = checkpoint.config().head();
-        let (classes, seed) = (manifest.classes, manifest.seed);
-        let classifier = Classifier::with_new_head(backbone, head, classes, seed);
         Ok(Self {
-            classifier: saved.apply(classifier)?,
+            classifier: saved.put_on(backbone, checkpoint.config().head())?,
             text,
             batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
@@ -167,15 +162,11 @@ impl Scorer {
 
 /// An adapter on the whole of its model, whatever the inputs are.
 pub fn apply(saved: &Saved, checkpoint: &mut Checkpoint, device: &Device) -> Result<Classifier> {
-    let manifest = &saved.manifest;
     let config = checkpoint.config().clone();
-    saved.check_head(&config.head(), config.token_table()[1])?;
     let mut loader = Loader::new(checkpoint, device, None);
     let backbone = Pretrained::load(&config, &mut loader)?;
     checkpoint.check_complete()?;
-    let (classes, seed) = (manifest.classes, manifest.seed);
-    let classifier = Classifier::with_new_head(backbone, config.head(), classes, seed);
-    Ok(saved.apply(classifier)?)
+    Ok(saved.put_on(backbone, config.head())?)
 }
 
 /// Samples of the records; says how many had to be cut.

@@ -168,6 +168,17 @@ fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
         place.write("peft/adapter_model.safetensors", with_head(&bytes, &head));
         refused(&import(), &[part]);
     }
+    // The same head twice, once without PEFT's prefix.
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut twice: Vec<_> = file
+        .iter()
+        .map(|(name, view)| (name.to_owned(), view))
+        .collect();
+    let head = file.tensor("base_model.model.score.weight").unwrap();
+    twice.push(("score.weight".to_owned(), head));
+    let twice = safetensors::serialize(twice, None).unwrap();
+    place.write("peft/adapter_model.safetensors", twice);
+    refused(&import(), &["score.weight", "stands for the same"]);
     place.write("peft/adapter_model.safetensors", &bytes);
     place.write("peft/lingo.json", "{");
     refused(&import(), &["peft/lingo.json"]);

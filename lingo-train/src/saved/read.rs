@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use lingo_core::adapter::LowRank;
-use lingo_core::models::{Classifier, HeadLayout};
+use lingo_core::models::{Classifier, HeadLayout, Pretrained};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::names::{checkpoint_name, is_always_trained};
@@ -94,12 +94,22 @@ impl Saved {
         self.fill(classifier, tensors)
     }
 
+    /// A classifier of the pretrained `backbone` with the saved tensors.
+    ///
+    /// # Errors
+    /// If a tensor is missing, of another shape, or belongs nowhere.
+    pub fn put_on(&self, backbone: Pretrained, head: HeadLayout) -> Result<Classifier, SavedError> {
+        self.check_head(&head, backbone.width())?;
+        let Manifest { classes, seed, .. } = self.manifest;
+        self.apply(Classifier::with_new_head(backbone, head, classes, seed))
+    }
+
     /// Checks that there is a head from `width` to as many classes as the manifest says, before anything is made of that
     /// size.
     ///
     /// # Errors
     /// If there is none, or it is of another size.
-    pub fn check_head(&self, layout: &HeadLayout, width: usize) -> Result<(), SavedError> {
+    fn check_head(&self, layout: &HeadLayout, width: usize) -> Result<(), SavedError> {
         let file = SafeTensors::deserialize(&self.bytes).map_err(|source| SavedError::Tensors {
             path: self.path.clone(),
             source,

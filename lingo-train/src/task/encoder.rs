@@ -191,6 +191,9 @@ impl SequenceEncoder {
 
     /// The same inputs, for a table that keeps what all of these encoders need: one table, many layouts. All of them are
     /// restricted, and for the same model.
+    ///
+    /// # Errors
+    /// If the padding is among no encoder's rows.
     pub fn sharing_rows(encoders: Vec<Self>, model: &ModelConfig) -> Result<Vec<Self>, TaskError> {
         let [rows, _] = model.token_table();
         let added = encoders.iter().map(|encoder| encoder.added).max();

@@ -166,15 +166,17 @@ impl Parts {
                 .read(&contents.files)
                 .map_err(|reason| unfit(folder, &tensor.source, reason))?;
             let name = tensor.source.strip_prefix(PREFIX).unwrap_or(&tensor.source);
-            match factor(name) {
+            let before = match factor(name) {
                 Some((module, which)) => {
                     let path = keys::canonical(module);
                     parts.modules.insert(path.clone(), module.to_owned());
-                    parts.factors.insert((path, which), data);
+                    parts.factors.insert((path, which), data)
                 }
-                None => {
-                    parts.rest.insert(keys::canonical(name), data);
-                }
+                None => parts.rest.insert(keys::canonical(name), data),
+            };
+            if before.is_some() {
+                let reason = "another tensor of the file stands for the same".to_owned();
+                return Err(unfit(folder, &tensor.source, reason));
             }
         }
         Ok(parts)
