@@ -160,7 +160,7 @@ mod tests {
         let mut strategy = KeepBestAndLast::new(ledger.clone());
         let mut on_disk: Vec<usize> = Vec::new();
         let after = mcc.iter().enumerate().map(|(i, mcc)| {
-            lock(&ledger).evaluations.push(Evaluation {
+            lock(&ledger).state.evaluations.push(Evaluation {
                 round: i + 1,
                 step: 0,
                 elapsed_secs: 0.0,

@@ -3,9 +3,11 @@
 mod evaluation_log;
 mod files;
 mod ledger;
+mod state;
 mod train_log;
 
 pub use evaluation_log::EvaluationLog;
 pub use files::{RecordError, RecordFiles, temporary, write_atomically};
-pub use ledger::{Evaluation, Ledger, LedgerError, SharedLedger, lock};
+pub use ledger::{Ledger, LedgerError, SharedLedger, lock};
+pub use state::{Evaluation, RunState};
 pub use train_log::TrainLog;

@@ -8,7 +8,8 @@ use burn::train::metric::{
     NumericAttributes, NumericEntry, SerializedEntry,
 };
 
-use super::ledger::{Evaluation, SharedLedger, lock};
+use super::ledger::{SharedLedger, lock};
+use super::state::Evaluation;
 use crate::metric::{MetricName, Scores};
 use crate::step::{Clock, EvalOutput};
 
@@ -90,14 +91,14 @@ impl Metric for EvaluationLog {
         self.newest = scores.get(self.select_by);
         let mut ledger = lock(&self.ledger);
         let evaluation = Evaluation {
-            round: ledger.evaluations.len() + 1,
-            step: ledger.steps,
+            round: ledger.state.evaluations.len() + 1,
+            step: ledger.state.steps,
             elapsed_secs: self.clock.elapsed_secs(),
             eligible: ledger.eligible(),
             scores,
         };
         ledger.write(|files| files.evaluation(&evaluation));
-        ledger.evaluations.push(evaluation);
+        ledger.state.evaluations.push(evaluation);
         let text = self
             .newest
             .map_or("undefined".to_owned(), |v| format!("{v:.4}"));

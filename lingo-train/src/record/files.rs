@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::ledger::Evaluation;
+use super::state::Evaluation;
 
 /// A file of the record that cannot be written.
 #[derive(Debug, thiserror::Error)]

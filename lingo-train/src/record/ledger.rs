@@ -2,84 +2,19 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use burn::train::Interrupter;
-use serde::Serialize;
-
 use super::files::{RecordError, RecordFiles};
-use crate::metric::{MetricError, MetricName, Scores};
+use super::state::{Evaluation, RunState};
+use crate::metric::{MetricError, MetricName};
+use burn::train::Interrupter;
 
-/// One evaluation on dev.
-#[derive(Clone, Debug, Serialize)]
-pub struct Evaluation {
-    /// Its number, counted from 1.
-    pub round: usize,
-    /// Optimizer steps before it.
-    pub step: u64,
-    /// Seconds of training before it.
-    pub elapsed_secs: f64,
-    /// Whether the ranks were fixed, so that it may be chosen.
-    pub eligible: bool,
-    /// The metrics.
-    pub scores: Scores,
-}
-
-/// An [`Evaluation`] as a row.
-#[derive(Serialize)]
-pub(super) struct EvaluationLine {
-    round: usize,
-    step: u64,
-    elapsed_secs: f64,
-    eligible: bool,
-    loss: f64,
-    accuracy: f64,
-    mcc: f64,
-    f1: f64,
-    precision: f64,
-    recall: f64,
-    auroc: Option<f64>,
-    auprc: Option<f64>,
-    brier: f64,
-}
-
-impl Evaluation {
-    pub(super) fn line(&self) -> EvaluationLine {
-        let scores = &self.scores;
-        EvaluationLine {
-            round: self.round,
-            step: self.step,
-            elapsed_secs: self.elapsed_secs,
-            eligible: self.eligible,
-            loss: scores.loss,
-            accuracy: scores.accuracy,
-            mcc: scores.mcc,
-            f1: scores.f1,
-            precision: scores.precision,
-            recall: scores.recall,
-            auroc: scores.auroc,
-            auprc: scores.auprc,
-            brier: scores.brier,
-        }
-    }
-}
-
-/// The state of a run.
+/// The state of a run, and what it is written to.
 pub struct Ledger {
     files: RecordFiles,
     interrupter: Interrupter,
     select_by: MetricName,
     eligible_from: u64,
-    /// Optimizer steps taken.
-    pub steps: u64,
-    /// Of those, steps that changed nothing because the gradients were not finite.
-    pub skipped: u64,
-    /// Tokens trained on, padding not counted.
-    pub tokens: u64,
-    /// All evaluations.
-    pub evaluations: Vec<Evaluation>,
-    /// Triplets that came back after an allocation had pruned them, over all allocations.
-    pub returned: usize,
-    /// Triplets alive after the newest allocation.
-    pub active: Option<usize>,
+    /// What was done so far.
+    pub state: RunState,
     /// What stopped training from within the logs.
     pub failure: Option<LedgerError>,
 }
@@ -118,26 +53,28 @@ impl Ledger {
             interrupter,
             select_by,
             eligible_from,
-            steps: 0,
-            skipped: 0,
-            tokens: 0,
-            evaluations: Vec::new(),
-            returned: 0,
-            active,
+            state: RunState {
+                active,
+                ..RunState::default()
+            },
             failure: None,
         }))
     }
 
     /// Whether an evaluation at the present step may be chosen.
     pub fn eligible(&self) -> bool {
-        self.steps >= self.eligible_from
+        self.state.steps >= self.eligible_from
     }
 
     /// The best eligible evaluation so far among those that `counts` admits; of equals, the first. One whose metric
     /// is undefined is only better than none.
     pub fn best(&self, counts: impl Fn(&Evaluation) -> bool) -> Option<&Evaluation> {
         let value = |e: &Evaluation| e.scores.get(self.select_by).unwrap_or(f64::NAN);
-        let eligible = self.evaluations.iter().filter(|e| e.eligible && counts(e));
+        let eligible = self
+            .state
+            .evaluations
+            .iter()
+            .filter(|e| e.eligible && counts(e));
         eligible.reduce(
             |best, e| match self.select_by.is_better(value(e), value(best)) {
                 true => e,
@@ -169,6 +106,7 @@ impl Ledger {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::metric::Scores;
 
     fn ledger(select_by: MetricName, evaluations: &[(f64, bool)]) -> SharedLedger {
         let dir = tempfile::tempdir().unwrap();
@@ -185,7 +123,7 @@ mod tests {
                 ..Scores::from_logits(&[0.0, 0.0], 2, &[0]).unwrap()
             },
         };
-        lock(&ledger).evaluations = evaluations.iter().enumerate().map(of).collect();
+        lock(&ledger).state.evaluations = evaluations.iter().enumerate().map(of).collect();
         ledger
     }
 

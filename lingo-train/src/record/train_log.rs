@@ -91,24 +91,24 @@ impl Metric for TrainLog {
         self.round.add(loss);
 
         let mut ledger = lock(&self.ledger);
-        ledger.tokens += item.tokens as u64;
+        ledger.state.tokens += item.tokens as u64;
         let Some(update) = item.update.as_ref().and_then(|update| update.get()) else {
             return Ok(self.entry());
         };
-        ledger.steps += 1;
-        ledger.skipped += u64::from(!update.finite);
+        ledger.state.steps += 1;
+        ledger.state.skipped += u64::from(!update.finite);
         if let Some(allocation) = &update.allocation {
-            ledger.returned += allocation.returned;
-            ledger.active = Some(allocation.total_active());
+            ledger.state.returned += allocation.returned;
+            ledger.state.active = Some(allocation.total_active());
             ledger.write(|files| files.allocation(allocation));
         }
         let line = TrainLine {
-            step: ledger.steps,
+            step: ledger.state.steps,
             loss: self.step.value(),
             penalty,
             learning_rate: metadata.lr.as_ref().map_or(f64::NAN, |lr| lr.base()),
-            budget: self.schedule.map(|s| s.budget(ledger.steps)),
-            active_ranks: ledger.active,
+            budget: self.schedule.map(|s| s.budget(ledger.state.steps)),
+            active_ranks: ledger.state.active,
         };
         ledger.write(|files| files.train(&line));
         drop(ledger);

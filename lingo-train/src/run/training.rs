@@ -130,7 +130,7 @@ impl Training {
 
     /// What must be known to use an adapter of this moment.
     fn manifest(&self) -> Manifest {
-        let steps = lock(&self.ledger).steps;
+        let steps = lock(&self.ledger).state.steps;
         manifest(&self.plan, steps)
     }
 
@@ -249,7 +249,7 @@ impl Training {
         let test = EvalLoader::new(task.test.clone(), train.eval_batch_size, task.text.pad);
         let logits = evaluate::logits(classifier, &test, &self.workers, &|| {})?;
         let train_secs = self.clock.elapsed_secs();
-        let ledger = lock(&self.ledger);
+        let state = &lock(&self.ledger).state;
         let result = RunResult {
             test: evaluate::score(&logits, task.classes, &task.test)?,
             dev: chosen.evaluation.scores,
@@ -259,14 +259,14 @@ impl Training {
             trainable_parameters: self.plan.trainable_parameters,
             adapter_parameters_final: adapter_parameters(classifier, &manifest),
             total_parameters: self.plan.total_parameters,
-            steps: ledger.steps,
-            steps_skipped: ledger.skipped,
-            tokens: ledger.tokens,
+            steps: state.steps,
+            steps_skipped: state.skipped,
+            tokens: state.tokens,
             train_secs,
-            tokens_per_sec: ledger.tokens as f64 / train_secs,
+            tokens_per_sec: state.tokens as f64 / train_secs,
             peak_memory_mib: peak_memory_mib(),
             active_ranks: self.schedule.map(|_| manifest.ranks.values().sum()),
-            ranks_returned: self.schedule.map(|_| ledger.returned),
+            ranks_returned: self.schedule.map(|_| state.returned),
             device: self.device_name,
             workers: self.workers.count(),
             seed: self.plan.config.seed,
