@@ -15,7 +15,7 @@ use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Int, Tensor, TensorData};
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use lingo_core::adapter::orthogonality;
-use lingo_core::models::Classifier;
+use lingo_core::models::{Classifier, recompute};
 use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
 use lingo_core::rank::{Allocation, RankController};
@@ -36,6 +36,8 @@ pub struct StepConfig {
     pub accumulation: usize,
     /// Largest global norm of the gradients, 0 for any.
     pub max_grad_norm: f64,
+    /// Whether layers are computed again on the way back, in place of their graph being kept.
+    pub gradient_checkpointing: bool,
 }
 
 /// What is trained: a classifier, and what controls its ranks.
@@ -142,14 +144,17 @@ struct Part {
 }
 
 impl Part {
-    /// This part's addend of the batch's mean loss `[1]`, and of the gradients.
-    fn gradients(self, accumulation: f64) -> (Tensor<1>, GradientsParams) {
-        let device = self.classifier.device();
-        let tokens = self.batch.to_tokens(&device);
-        let logits = self.classifier.forward(&tokens, &self.noise); // [B, C]
-        let loss = cross_entropy(logits, &self.batch.labels) * self.share; // [1]
-        let gradients = (loss.clone() / accumulation).backward();
-        let gradients = GradientsParams::from_grads(gradients, &self.classifier);
+    /// This part's addend of the batch's mean loss `[1]`, and `weight` times that of the gradients.
+    fn gradients(self, weight: f64, checkpointing: bool) -> (Tensor<1>, GradientsParams) {
+        let (classifier, noise) = (&self.classifier, &self.noise);
+        let tokens = self.batch.to_tokens(&classifier.device());
+        let loss = |logits| cross_entropy(logits, &self.batch.labels) * self.share; // [1]
+        if checkpointing {
+            return recompute::gradients(classifier, &tokens, noise, weight, loss);
+        }
+        let loss = loss(classifier.forward(&tokens, noise));
+        let gradients = (loss.clone() * weight).backward();
+        let gradients = GradientsParams::from_grads(gradients, classifier);
         (loss.inner(), gradients)
     }
 }
@@ -181,7 +186,10 @@ impl TrainStep for Trainee {
             })
             .collect();
         let accumulation = self.config.accumulation as f64;
-        let results = self.workers.run(parts, |part| part.gradients(accumulation));
+        let checkpointing = self.config.gradient_checkpointing;
+        let results = self.workers.run(parts, |part: Part| {
+            part.gradients(accumulation.recip(), checkpointing)
+        });
 
         let mut accumulator = GradientsAccumulator::new();
         let mut losses = Vec::with_capacity(results.len());

@@ -110,6 +110,7 @@ fn their_rows_get_gradients_and_the_frozen_rows_stay_bit_identical() {
         orthogonality: 0.0,
         accumulation: 1,
         max_grad_norm: 0.0,
+        gradient_checkpointing: false,
     };
     let workers = Workers::new(Compute::HostAlone, 1).unwrap();
     let mut trainee = Trainee::new(model, None, step, workers, Clock::default());

@@ -63,6 +63,7 @@ fn six_steps_of_adalora_equal_pefts() {
         orthogonality: 0.5,
         accumulation: 1,
         max_grad_norm: 0.0,
+        gradient_checkpointing: false,
     };
     let mut trainee = Trainee::new(
         model,
@@ -236,6 +237,7 @@ fn logits_and_gradients_of_lora_equal_pefts() {
         orthogonality: 0.5,
         accumulation: 1,
         max_grad_norm: 0.0,
+        gradient_checkpointing: false,
     };
     let trainee = Trainee::new(
         model,

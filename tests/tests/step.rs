@@ -64,6 +64,7 @@ impl Setup {
             orthogonality: 0.5,
             accumulation: self.accumulation,
             max_grad_norm: self.max_grad_norm,
+            gradient_checkpointing: false,
         };
         let workers = Workers::new(
             Compute::Host {

@@ -75,9 +75,14 @@ impl Classifier {
     /// Logits `[B, C]`.
     pub fn forward(&self, tokens: &TokenBatch, noise: &Noise) -> Tensor<2> {
         let hidden = self.backbone.forward(tokens, noise); // [B, T, D]
+        self.head(hidden, &tokens.lengths, noise)
+    }
+
+    /// Logits `[B, C]` of the backbone's hidden states `[B, T, D]`, of sequences of `lengths` tokens.
+    pub fn head(&self, hidden: Tensor<3>, lengths: &[usize], noise: &Noise) -> Tensor<2> {
         let x = match self.layout.pooling {
             Pooling::FirstToken => hidden.narrow(1, 0, 1).squeeze_dim(1), // [B, D]
-            Pooling::LastToken => last_token(hidden, &tokens.lengths),    // [B, D]
+            Pooling::LastToken => last_token(hidden, lengths),            // [B, D]
         };
         let x = match self.pooler.as_ref().or(self.backbone.pooler()) {
             Some(pooler) => {

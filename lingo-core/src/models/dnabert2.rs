@@ -6,7 +6,7 @@ use burn::nn::{Embedding, LayerNorm};
 use burn::tensor::{Tensor, activation::gelu};
 
 use super::bert::BertOutput;
-use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
+use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Input, Loader, Noise, Projection};
@@ -202,22 +202,26 @@ impl DnaBert2Embeddings {
 }
 
 impl Backbone for DnaBert2 {
-    fn forward_with(
-        &self,
-        tokens: &TokenBatch,
-        noise: &Noise,
-        inspect: &mut dyn FnMut(&Tensor<3>),
-    ) -> Tensor<3> {
-        let mut x = self.embeddings.forward(tokens, noise); // [B, T, D]
+    fn embed(&self, tokens: &TokenBatch, noise: &Noise) -> (Tensor<3>, LayerContext) {
+        let x = self.embeddings.forward(tokens, noise); // [B, T, D]
         let (t, device) = (x.dims()[1], x.device());
         let mask = AttentionMask::real_tokens(&tokens.lengths, t, &device)
             .with_alibi(self.heads, t, &device);
-        for layer in &self.encoder.layer {
-            inspect(&x);
-            x = layer.forward(x, &mask, noise);
-        }
-        inspect(&x);
-        x
+        (x, LayerContext { mask, rotary: None })
+    }
+
+    fn depth(&self) -> usize {
+        self.encoder.layer.len()
+    }
+
+    fn layer(
+        &self,
+        index: usize,
+        x: Tensor<3>,
+        context: &LayerContext,
+        noise: &Noise,
+    ) -> Tensor<3> {
+        self.encoder.layer[index].forward(x, context, noise)
     }
 
     fn width(&self) -> usize {
@@ -271,11 +275,9 @@ impl DnaBert2Layer {
     }
 
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(&self, x: Tensor<3>, mask: &AttentionMask, noise: &Noise) -> Tensor<3> {
-        let seen = self
-            .attention
-            .self_attention
-            .forward(x.clone(), mask, noise);
+    fn forward(&self, x: Tensor<3>, context: &LayerContext, noise: &Noise) -> Tensor<3> {
+        let attention = &self.attention.self_attention;
+        let seen = attention.forward(x.clone(), &context.mask, noise);
         let x = self.attention.output.forward(seen, x, noise);
         self.mlp.forward(x, noise)
     }

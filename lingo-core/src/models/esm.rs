@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm};
 use burn::tensor::{Device, Tensor, activation::gelu};
 
-use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch, bert};
+use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch, bert};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::gated::swiglu;
 use crate::nn::rotary::Rotary;
@@ -289,23 +289,32 @@ impl EsmEmbeddings {
 }
 
 impl Backbone for Esm {
-    fn forward_with(
-        &self,
-        tokens: &TokenBatch,
-        noise: &Noise,
-        inspect: &mut dyn FnMut(&Tensor<3>),
-    ) -> Tensor<3> {
-        let mut x = self.embeddings.forward(tokens); // [B, T, D]
+    fn embed(&self, tokens: &TokenBatch, _noise: &Noise) -> (Tensor<3>, LayerContext) {
+        let x = self.embeddings.forward(tokens); // [B, T, D]
         let (t, device) = (x.dims()[1], x.device());
-        let mask = AttentionMask::real_tokens(&tokens.lengths, t, &device);
-        let rotary = self.rotary(t, &device);
-        for layer in &self.encoder.layer {
-            inspect(&x);
-            x = layer.forward(x, rotary.as_ref(), &mask, noise);
-        }
-        x = self.encoder.emb_layer_norm_after.forward(x);
-        inspect(&x);
-        x
+        let context = LayerContext {
+            mask: AttentionMask::real_tokens(&tokens.lengths, t, &device),
+            rotary: self.rotary(t, &device),
+        };
+        (x, context)
+    }
+
+    fn depth(&self) -> usize {
+        self.encoder.layer.len()
+    }
+
+    fn layer(
+        &self,
+        index: usize,
+        x: Tensor<3>,
+        context: &LayerContext,
+        noise: &Noise,
+    ) -> Tensor<3> {
+        self.encoder.layer[index].forward(x, context, noise)
+    }
+
+    fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+        self.encoder.emb_layer_norm_after.forward(x)
     }
 
     fn width(&self) -> usize {
@@ -367,18 +376,10 @@ impl EsmLayer {
     }
 
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        rotary: Option<&Rotary>,
-        mask: &AttentionMask,
-        noise: &Noise,
-    ) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: &LayerContext, noise: &Noise) -> Tensor<3> {
         let attention = &self.attention;
         let normed = attention.layer_norm.forward(x.clone());
-        let seen = attention
-            .self_attention
-            .forward(normed, rotary, mask, noise);
+        let seen = attention.self_attention.forward(normed, context, noise);
         let x = x + noise.dropout(attention.output.forward(seen, noise), self.dropout);
         let normed = self.layer_norm.forward(x.clone());
         let inner = self.activate(self.intermediate.forward(normed, noise)); // [B, T, F]
@@ -398,24 +399,15 @@ impl EsmLayer {
 
 impl EsmSelfAttention {
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        rotary: Option<&Rotary>,
-        mask: &AttentionMask,
-        noise: &Noise,
-    ) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: &LayerContext, noise: &Noise) -> Tensor<3> {
         let heads = |x| split_heads(x, self.head_width);
-        let turned = |x| match rotary {
-            Some(rotary) => rotary.apply(x),
-            None => x,
-        };
+        let turned = |x| context.turn(x);
         let scale = (self.head_width as f64).powf(-0.5);
         let input = Input::new(x, noise);
         let q = turned(heads(self.query.forward(&input) * scale)); // [B, H, T, K]
         let k = turned(heads(self.key.forward(&input))); // [B, H, T, K]
         let v = heads(self.value.forward(&input)); // [B, H, T, K]
-        attention(q, k, v, mask, self.dropout, noise) // [B, T, D]
+        attention(q, k, v, &context.mask, self.dropout, noise) // [B, T, D]
     }
 }
 

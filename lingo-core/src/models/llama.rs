@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::nn::RmsNorm;
 use burn::tensor::Tensor;
 
-use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
+use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::gated::swiglu;
 use crate::nn::norm::rms_norm;
@@ -172,23 +172,32 @@ impl Llama {
 }
 
 impl Backbone for Llama {
-    fn forward_with(
+    fn embed(&self, tokens: &TokenBatch, _noise: &Noise) -> (Tensor<3>, LayerContext) {
+        let x = self.embed_tokens.forward(tokens.ids.clone()); // [B, T, D]
+        let (t, device) = (x.dims()[1], x.device());
+        let context = LayerContext {
+            mask: AttentionMask::causal(t, self.group, &device),
+            rotary: Some(Rotary::new(t, self.head_dim, self.rope_theta, &device)),
+        };
+        (x, context)
+    }
+
+    fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn layer(
         &self,
-        tokens: &TokenBatch,
+        index: usize,
+        x: Tensor<3>,
+        context: &LayerContext,
         noise: &Noise,
-        inspect: &mut dyn FnMut(&Tensor<3>),
     ) -> Tensor<3> {
-        let mut x = self.embed_tokens.forward(tokens.ids.clone()); // [B, T, D]
-        let t = tokens.ids.dims()[1];
-        let mask = AttentionMask::causal(t, self.group, &x.device());
-        let rotary = Rotary::new(t, self.head_dim, self.rope_theta, &x.device());
-        for layer in &self.layers {
-            inspect(&x);
-            x = layer.forward(x, &rotary, &mask, noise);
-        }
-        x = rms_norm(&self.norm, x);
-        inspect(&x);
-        x
+        self.layers[index].forward(x, context, noise)
+    }
+
+    fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+        rms_norm(&self.norm, x)
     }
 
     fn width(&self) -> usize {
@@ -249,15 +258,9 @@ impl LlamaLayer {
     }
 
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        rotary: &Rotary,
-        mask: &AttentionMask,
-        noise: &Noise,
-    ) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: &LayerContext, noise: &Noise) -> Tensor<3> {
         let normed = rms_norm(&self.input_layernorm, x.clone());
-        let x = x + self.self_attn.forward(normed, rotary, mask, noise);
+        let x = x + self.self_attn.forward(normed, context, noise);
         let normed = rms_norm(&self.post_attention_layernorm, x.clone());
         x + self.mlp.forward(normed, noise)
     }
@@ -265,20 +268,14 @@ impl LlamaLayer {
 
 impl LlamaAttention {
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(
-        &self,
-        x: Tensor<3>,
-        rotary: &Rotary,
-        mask: &AttentionMask,
-        noise: &Noise,
-    ) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: &LayerContext, noise: &Noise) -> Tensor<3> {
         let heads = |x| split_heads(x, self.head_dim);
         let input = Input::new(x, noise);
-        let q = rotary.apply(heads(self.q_proj.forward(&input))); // [B, H, T, K]
-        let k = rotary.apply(heads(self.k_proj.forward(&input))); // [B, G, T, K]
+        let q = context.turn(heads(self.q_proj.forward(&input))); // [B, H, T, K]
+        let k = context.turn(heads(self.k_proj.forward(&input))); // [B, G, T, K]
         let v = heads(self.v_proj.forward(&input)); // [B, G, T, K]
         let q = q * (self.head_dim as f64).powf(-0.5);
-        let x = attention(q, k, v, mask, self.dropout, noise); // [B, T, H·K]
+        let x = attention(q, k, v, &context.mask, self.dropout, noise); // [B, T, H·K]
         self.o_proj.forward(&Input::new(x, noise)) // [B, T, D]
     }
 }

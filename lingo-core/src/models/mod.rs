@@ -29,6 +29,7 @@ pub mod esm;
 pub mod head;
 pub mod llama;
 pub mod opt;
+pub mod recompute;
 
 use burn::module::Module;
 use burn::nn::Linear;
@@ -42,6 +43,8 @@ pub use head::{HeadLayout, Pooling};
 use llama::{Llama, LlamaConfig};
 use opt::{Opt, OptConfig};
 
+use crate::nn::attention::AttentionMask;
+use crate::nn::rotary::Rotary;
 use crate::nn::{Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -84,15 +87,58 @@ pub trait Architecture {
     fn head(&self) -> HeadLayout;
 }
 
-/// A pretrained network from token ids to hidden states.
+/// What every layer of a forward pass sees, beside its input.
+#[derive(Clone, Debug)]
+pub struct LayerContext {
+    /// Who may see whom.
+    pub mask: AttentionMask,
+    /// How queries and keys are turned, in networks that do so.
+    pub rotary: Option<Rotary>,
+}
+
+impl LayerContext {
+    /// Turns queries or keys `[B, H, T, K]` by their positions, in networks that do so.
+    fn turn(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.rotary {
+            Some(rotary) => rotary.apply(x),
+            None => x,
+        }
+    }
+}
+
+/// A pretrained network from token ids to hidden states: embeddings, layers, and what follows the last of them.
 pub trait Backbone {
+    /// The first layer's input `[B, T, D]`, and what every layer sees.
+    fn embed(&self, tokens: &TokenBatch, noise: &Noise) -> (Tensor<3>, LayerContext);
+
+    /// Number of layers.
+    fn depth(&self) -> usize;
+
+    /// Layer number `index`: `[B, T, D]` to `[B, T, D]`.
+    fn layer(&self, index: usize, x: Tensor<3>, context: &LayerContext, noise: &Noise)
+    -> Tensor<3>;
+
+    /// The last layer's output to the network's, `[B, T, D]`.
+    fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+        x
+    }
+
     /// Hidden states of the last layer, `[B, T, D]`; `inspect` sees the input of each layer and the result.
     fn forward_with(
         &self,
         tokens: &TokenBatch,
         noise: &Noise,
         inspect: &mut dyn FnMut(&Tensor<3>),
-    ) -> Tensor<3>;
+    ) -> Tensor<3> {
+        let (mut x, context) = self.embed(tokens, noise); // [B, T, D]
+        for index in 0..self.depth() {
+            inspect(&x);
+            x = self.layer(index, x, &context, noise);
+        }
+        x = self.finish(x);
+        inspect(&x);
+        x
+    }
 
     /// Hidden states of the last layer, `[B, T, D]`.
     fn forward(&self, tokens: &TokenBatch, noise: &Noise) -> Tensor<3> {

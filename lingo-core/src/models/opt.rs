@@ -5,7 +5,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, LayerNorm, Linear};
 use burn::tensor::Tensor;
 
-use super::{Architecture, Backbone, HeadLayout, PaperName, TokenBatch};
+use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Activation, Input, Loader, Noise, Projection};
@@ -189,7 +189,8 @@ impl Opt {
         })
     }
 
-    fn embed(&self, tokens: &TokenBatch) -> Tensor<3> {
+    /// `[B, T]` to `[B, T, D]`.
+    fn embeddings(&self, tokens: &TokenBatch) -> Tensor<3> {
         let x = self.embed_tokens.forward(tokens.ids.clone()); // [B, T, E]
         let x = match &self.project_in {
             Some(project_in) => project_in.forward(x), // [B, T, D]
@@ -203,26 +204,35 @@ impl Opt {
 }
 
 impl Backbone for Opt {
-    fn forward_with(
+    fn embed(&self, tokens: &TokenBatch, _noise: &Noise) -> (Tensor<3>, LayerContext) {
+        let x = self.embeddings(tokens); // [B, T, D]
+        let mask = AttentionMask::causal(x.dims()[1], 1, &x.device());
+        (x, LayerContext { mask, rotary: None })
+    }
+
+    fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn layer(
         &self,
-        tokens: &TokenBatch,
+        index: usize,
+        x: Tensor<3>,
+        context: &LayerContext,
         noise: &Noise,
-        inspect: &mut dyn FnMut(&Tensor<3>),
     ) -> Tensor<3> {
-        let mut x = self.embed(tokens); // [B, T, D]
-        let mask = AttentionMask::causal(tokens.ids.dims()[1], 1, &x.device());
-        for layer in &self.layers {
-            inspect(&x);
-            x = layer.forward(x, &mask, noise);
+        self.layers[index].forward(x, context, noise)
+    }
+
+    fn finish(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = match &self.final_layer_norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        match &self.project_out {
+            Some(project_out) => project_out.forward(x), // [B, T, E]
+            None => x,
         }
-        if let Some(norm) = &self.final_layer_norm {
-            x = norm.forward(x);
-        }
-        if let Some(project_out) = &self.project_out {
-            x = project_out.forward(x); // [B, T, E]
-        }
-        inspect(&x);
-        x
     }
 
     fn width(&self) -> usize {
@@ -267,9 +277,9 @@ impl OptLayer {
     }
 
     /// `[B, T, D]` to `[B, T, D]`.
-    fn forward(&self, x: Tensor<3>, mask: &AttentionMask, noise: &Noise) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: &LayerContext, noise: &Noise) -> Tensor<3> {
         let x = self.residual(x, &self.self_attn_layer_norm, noise, |x| {
-            self.self_attn.forward(x, mask, noise)
+            self.self_attn.forward(x, &context.mask, noise)
         });
         self.residual(x, &self.final_layer_norm, noise, |x| {
             let x = self.fc1.forward(&Input::new(x, noise)); // [B, T, F]

@@ -24,6 +24,10 @@ pub struct Noise {
     drawn: Cell<u64>,
 }
 
+/// A place in a stream of masks, to draw the same ones again from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(u64);
+
 impl Noise {
     /// No noise: dropout is the identity.
     pub fn off() -> Self {
@@ -56,6 +60,22 @@ impl Noise {
         }
     }
 
+    /// Marks the place from which [`go_back`](Self::go_back) draws again. A device's generator cannot be read, so it
+    /// is seeded here.
+    pub fn mark(&self, device: &Device) -> Place {
+        let place = Place(self.drawn.get());
+        self.go_back(place, device);
+        place
+    }
+
+    /// Draws from `place` on what was drawn from there before.
+    pub fn go_back(&self, Place(drawn): Place, device: &Device) {
+        self.drawn.set(drawn);
+        if self.source == Some(MaskSource::Device) {
+            device.seed(mix(self.key ^ mix(drawn)));
+        }
+    }
+
     /// Sets each element to zero with chance `probability`, and returns what the others are yet to be multiplied
     /// with, 1 / (1 - probability): often a smaller tensor further on can take it. The shape stays. Every call draws
     /// a mask of its own.
@@ -68,10 +88,10 @@ impl Noise {
         };
         let device = x.device().inner();
         let shape = x.dims();
+        let stream = self.drawn.get();
+        self.drawn.set(stream + 1);
         let (mask, dropped): (Tensor<D, Bool>, f64) = match source {
             MaskSource::Host => {
-                let stream = self.drawn.get();
-                self.drawn.set(stream + 1);
                 let threshold = threshold(probability);
                 let key = mix(self.key ^ mix(stream));
                 let mask = host_mask(key, &self.rows, shape.iter().product(), threshold);
@@ -169,6 +189,24 @@ mod tests {
         assert_eq!(second, draw(&again));
         assert_ne!(first, draw(&noise(4, 0..8)));
         assert_eq!(x.to_data(), draw(&Noise::off()));
+    }
+
+    #[test]
+    fn draws_can_be_repeated_from_a_mark_wherever_they_are_made() {
+        let device = Device::flex();
+        for source in [MaskSource::Host, MaskSource::Device] {
+            let noise = Noise::new(source, &device, 42, 3, 0..8);
+            let draw = || {
+                let x = Tensor::<2>::ones([8, 64], &device);
+                noise.dropout(x, 0.5).into_data()
+            };
+            draw();
+            let place = noise.mark(&device);
+            let drawn = [draw(), draw()];
+            assert_ne!(drawn[0], drawn[1]);
+            noise.go_back(place, &device);
+            assert_eq!([draw(), draw()], drawn);
+        }
     }
 
     #[test]

@@ -209,6 +209,9 @@ fn read_train(reader: &mut Reader<'_>) -> TrainConfig {
         max_grad_norm: reader
             .number("train.max_grad_norm", at_least_zero)
             .unwrap_or(default.max_grad_norm),
+        gradient_checkpointing: reader
+            .flag("train.gradient_checkpointing")
+            .unwrap_or(default.gradient_checkpointing),
         eval_every: reader
             .count("train.eval_every", 0)
             .unwrap_or(default.eval_every),

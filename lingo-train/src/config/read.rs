@@ -157,6 +157,17 @@ impl<'a> Reader<'a> {
         Some(texts)
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        match self.raw(key)? {
+            Value::Boolean(flag) => Some(*flag),
+            other => {
+                self.wrong_type(key, other, "true or false");
+                None
+            }
+        }
+    }
+
     /// A whole number of at least `low`.
     pub(super) fn count(&mut self, key: &'static str, low: usize) -> Option<usize> {
         let accepted = format!("a whole number, {low} or above");

@@ -185,6 +185,9 @@ pub struct TrainConfig {
     pub gradient_accumulation: usize,
     /// `train.max_grad_norm`: clips the global norm of the gradients. Default 0: off.
     pub max_grad_norm: f64,
+    /// `train.gradient_checkpointing`: whether each layer is computed twice, so that the memory of a step is that of one
+    /// layer. Default false.
+    pub gradient_checkpointing: bool,
     /// `train.eval_every`: optimizer steps from one evaluation to the next. Default 0: every epoch.
     pub eval_every: usize,
     /// `train.select_by`: the metric, on dev, that chooses the evaluation to keep. Default `mcc`.
@@ -203,6 +206,7 @@ impl Default for TrainConfig {
             warmup_ratio: 0.1,
             gradient_accumulation: 1,
             max_grad_norm: 0.0,
+            gradient_checkpointing: false,
             eval_every: 0,
             select_by: MetricName::Mcc,
         }

@@ -48,6 +48,7 @@ impl Plan {
             orthogonality: self.config.adapter.orthogonality,
             accumulation: self.length.accumulation,
             max_grad_norm: self.config.train.max_grad_norm,
+            gradient_checkpointing: self.config.train.gradient_checkpointing,
         }
     }
 
