@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use lingo_core::models::{HeadLayout, Pretrained};
 use lingo_train::config::Method;
-use lingo_train::data::{EvalLoader, Record};
+use lingo_train::data::{EvalLoader, Objective, Record};
 use lingo_train::evaluate;
 use lingo_train::saved::{Manifest, Saved};
 use lingo_train::task::SequenceEncoder;
@@ -105,11 +105,11 @@ impl Bank {
         self.adapters.iter().map(|adapter| adapter.name.as_str())
     }
 
-    /// Scores the records with each adapter; `use_it` gets the adapter's number, its logits `[N, C]` and `C`.
+    /// Scores the records with each adapter; `use_it` gets the adapter's number, its logits `[N, C]` and what it answers.
     pub fn score(
         &self,
         records: &[Record],
-        mut use_it: impl FnMut(usize, &[f32], usize) -> Result<()>,
+        mut use_it: impl FnMut(usize, &[f32], &Objective) -> Result<()>,
     ) -> Result<()> {
         let loaders = self.encoders.iter().map(|encoder| {
             let samples = encode(encoder, records)?;
@@ -122,11 +122,11 @@ impl Bank {
         let loaders = loaders.collect::<Result<Vec<_>>>()?;
         for (number, adapter) in self.adapters.iter().enumerate() {
             let saved = Saved::open(&adapter.dir)?;
-            let classes = saved.manifest.classes;
+            let objective = &saved.manifest.objective;
             let classifier = saved.put_on(self.backbone.clone(), self.head.clone())?;
             let loader = &loaders[adapter.encoder];
             let logits = evaluate::logits(&classifier, loader, &self.workers, &|| {})?;
-            use_it(number, &logits, classes)?;
+            use_it(number, &logits, objective)?;
         }
         Ok(())
     }

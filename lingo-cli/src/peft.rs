@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use lingo_core::models::ModelConfig;
 use lingo_train::config::Method;
+use lingo_train::data::Objective;
 use lingo_train::saved::{self, Manifest, Saved};
 use lingo_train::task::Layout;
 use weights_import::hub::HubId;
@@ -87,7 +88,7 @@ pub fn write(
         model: base.to_owned(),
         model_type: model.model_type().to_owned(),
         method: Method::Lora,
-        classes,
+        objective: Objective::Classes(classes),
         tokenizer: layout.kind,
         prefix: String::new(),
         suffix: String::new(),
@@ -107,7 +108,7 @@ pub fn write(
             (true, _) => Method::AdaLora,
             (false, _) => Method::Lora,
         },
-        classes,
+        objective: Objective::Classes(classes),
         tokenizer: layout.kind,
         prefix: layout.prompt.prefix,
         suffix: layout.prompt.suffix,

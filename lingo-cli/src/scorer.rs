@@ -7,7 +7,7 @@ use burn::data::dataloader::DataLoader as _;
 use burn::tensor::Device;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::nn::{AddedTokens, Loader};
-use lingo_train::data::{EvalLoader, Prompt, Record, Sample};
+use lingo_train::data::{EvalLoader, Objective, Prompt, Record, Sample};
 use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{Layout, SequenceEncoder, Text};
@@ -26,6 +26,7 @@ pub const EVALUATED_AT_ONCE: usize = 8;
 pub struct Scorer {
     classifier: Classifier,
     text: SequenceEncoder,
+    objective: Objective,
     batch_size: usize,
     workers: Workers,
 }
@@ -81,6 +82,7 @@ impl Scorer {
         Ok(Self {
             classifier: saved.put_on(backbone, checkpoint.config().head())?,
             text,
+            objective: manifest.objective.clone(),
             batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
@@ -139,14 +141,15 @@ impl Scorer {
         Ok(Self {
             classifier,
             text,
+            objective: Objective::Classes(classes),
             batch_size: args.batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
 
-    /// `C`.
-    pub fn classes(&self) -> usize {
-        self.classifier.classes()
+    /// What it answers.
+    pub fn objective(&self) -> &Objective {
+        &self.objective
     }
 
     /// Samples of the records, and their logits `[N, C]`.

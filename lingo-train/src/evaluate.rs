@@ -4,7 +4,7 @@ use burn::data::dataloader::DataLoader;
 use lingo_core::models::Classifier;
 use lingo_core::nn::Noise;
 
-use crate::data::{EvalLoader, Sample};
+use crate::data::{EvalLoader, Label, Objective};
 use crate::metric::{MetricError, Scores};
 use crate::workers::Workers;
 
@@ -64,14 +64,19 @@ pub fn logits(
     }
 }
 
-/// Scores of `logits` against the samples' labels; a sample without label is left out.
+/// Scores of `logits` `[N, C]` against the labels of their rows; a row without label is left out.
 ///
 /// # Errors
 /// If nothing has a label, or a logit is not finite.
-pub fn score(logits: &[f32], classes: usize, samples: &[Sample]) -> Result<Scores, EvaluateError> {
-    let rows = logits.chunks_exact(classes).zip(samples);
+pub fn score<'a>(
+    logits: &[f32],
+    objective: &Objective,
+    labels: impl Iterator<Item = Option<&'a Label>>,
+) -> Result<Scores, MetricError> {
+    let outputs = objective.outputs();
+    let rows = logits.chunks_exact(outputs).zip(labels);
     let (labels, kept): (Vec<usize>, Vec<&[f32]>) = rows
-        .filter_map(|(row, sample)| Some((sample.label?, row)))
+        .filter_map(|(row, label)| Some((label?.class()?, row)))
         .unzip();
-    Ok(Scores::from_logits(&kept.concat(), classes, &labels)?)
+    Scores::from_logits(&kept.concat(), outputs, &labels)
 }

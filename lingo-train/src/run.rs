@@ -57,8 +57,12 @@ impl Run {
         if metric.needs_two_labels() && same_label(&task.dev) {
             return Err(RunError::UndefinedSelection { metric });
         }
-        let mut classifier =
-            Classifier::with_new_head(backbone, model.head(), task.classes, config.seed);
+        let mut classifier = Classifier::with_new_head(
+            backbone,
+            model.head(),
+            task.objective.outputs(),
+            config.seed,
+        );
         let total_parameters = classifier.num_params();
         let paths = classifier.projection_paths();
         let mut matches = Vec::new();

@@ -14,14 +14,17 @@ pub use start::folder_of;
 pub use write::{save, tensors_of, write};
 
 use crate::config::{Method, TokenizerKind};
+use crate::data::Objective;
 use crate::record::RecordError;
 
 /// The file with the tensors.
 pub const TENSORS_FILE: &str = "adapter.safetensors";
 /// The file that describes them.
 pub const MANIFEST_FILE: &str = "adapter.json";
-/// The version of the format that is written, and the only one that is read.
-pub const FORMAT: u32 = 2;
+/// The version of the format that is written.
+pub const FORMAT: u32 = 3;
+/// The oldest version that is read. Before 3 there were classes alone, written as they are now.
+const OLDEST_FORMAT: u32 = 2;
 
 /// Why a saved adapter cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +45,11 @@ pub enum SavedError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The manifest was written by a newer version.
-    #[error("{}: adapter format {found}, this version of lingo reads {FORMAT}", path.display())]
+    /// The manifest was written by another version.
+    #[error(
+        "{}: adapter format {found}, this version of lingo reads {OLDEST_FORMAT} to {FORMAT}",
+        path.display()
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -96,8 +102,9 @@ pub struct Manifest {
     pub model_type: String,
     /// How it was adapted.
     pub method: Method,
-    /// `C`.
-    pub classes: usize,
+    /// What it answers: the key is `classes`, with their number, or `labels`, with their names.
+    #[serde(flatten)]
+    pub objective: Objective,
     /// How DNA becomes tokens.
     pub tokenizer: TokenizerKind,
     /// The prompt's part before the DNA.
@@ -127,4 +134,56 @@ pub struct Saved {
     pub manifest: Manifest,
     path: PathBuf,
     bytes: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// As version 2 wrote it.
+    const OLD: &str = r#"{
+        "format": 2, "model": "m", "model_type": "opt", "method": "lora", "classes": 3, "tokenizer": "bpe",
+        "prefix": "", "suffix": "", "max_tokens": 99, "restricted": true, "scale": 4.0, "ranks": {"a": 8},
+        "steps": 5, "seed": 42, "version": "0.1.0"
+    }"#;
+
+    fn read(text: &str) -> Result<Manifest, SavedError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(MANIFEST_FILE);
+        std::fs::write(&path, text).unwrap();
+        Manifest::open(dir.path())
+    }
+
+    #[test]
+    fn a_manifest_of_the_format_before_labels_is_one_of_classes() {
+        let manifest = read(OLD).unwrap();
+        assert_eq!(manifest.objective, Objective::Classes(3));
+        assert_eq!((manifest.max_tokens, manifest.ranks["a"]), (99, 8));
+    }
+
+    #[test]
+    fn what_a_manifest_answers_is_written_and_read_back() {
+        let labels = Objective::Labels(["H3K4me3".into(), "a, b".into()].into());
+        for (objective, key) in [
+            (Objective::Classes(2), "\"classes\":2"),
+            (labels, "\"labels\":[\"H3K4me3\",\"a, b\"]"),
+        ] {
+            let manifest = Manifest {
+                objective,
+                ..read(OLD).unwrap()
+            };
+            let text = serde_json::to_string(&manifest).unwrap();
+            assert!(text.contains(key), "{text}");
+            assert_eq!(read(&text).unwrap(), manifest);
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_another_version_or_without_objective_is_refused() {
+        let newer = read(&OLD.replace("\"format\": 2", "\"format\": 4")).unwrap_err();
+        assert!(newer.to_string().contains("format 4"), "{newer}");
+        let neither = read(&OLD.replace("\"classes\": 3, ", "")).unwrap_err();
+        assert!(neither.to_string().contains("adapter.json"), "{neither}");
+    }
 }

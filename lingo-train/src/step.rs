@@ -20,7 +20,7 @@ use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
 use lingo_core::rank::{Allocation, RankController};
 
-use crate::data::Batch;
+use crate::data::{Batch, Label};
 use crate::workers::Workers;
 
 /// The settings of a step, the same for the whole run.
@@ -107,8 +107,8 @@ pub struct StepOutput {
 pub struct EvalOutput {
     /// Logits `[B, C]`.
     pub logits: Tensor<2>,
-    /// The classes.
-    pub labels: Vec<usize>,
+    /// What is known of each row.
+    pub labels: Vec<Label>,
     /// Which examples of the split they are.
     pub indices: Vec<usize>,
 }
@@ -295,9 +295,10 @@ impl ItemLazy for EvalOutput {
 }
 
 /// Mean cross-entropy `[1]` of logits `[B, C]`.
-fn cross_entropy(logits: Tensor<2>, labels: &[usize]) -> Tensor<1> {
+fn cross_entropy(logits: Tensor<2>, labels: &[Label]) -> Tensor<1> {
     let device = logits.device();
-    let labels: Vec<i64> = labels.iter().map(|label| *label as i64).collect();
+    let labels = labels.iter().filter_map(Label::class);
+    let labels: Vec<i64> = labels.map(|class| class as i64).collect();
     let targets: Tensor<1, Int> =
         Tensor::from_data(TensorData::new(labels, [logits.dims()[0]]), &device);
     CrossEntropyLossConfig::new()

@@ -10,15 +10,15 @@ use lingo_core::models::ModelConfig;
 pub use encoder::{Layout, SequenceEncoder, TaskError, Text};
 
 use crate::config::RunConfig;
-use crate::data::{EncodingReport, Finding, GueData, Sample};
+use crate::data::{EncodingReport, Finding, GueData, Objective, Sample};
 
 /// The three splits as samples.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// Turned the records into samples.
     pub text: SequenceEncoder,
-    /// `C`.
-    pub classes: usize,
+    /// What is asked of a sequence.
+    pub objective: Objective,
     /// Trained on.
     pub train: Arc<[Sample]>,
     /// Selected on.
@@ -56,7 +56,7 @@ impl Task {
         let (test, test_report) = text.encoder.encode(&data.test)?;
         Ok(Self {
             text,
-            classes: data.classes,
+            objective: data.objective,
             train: train.into(),
             dev: dev.into(),
             test: test.into(),
@@ -71,8 +71,8 @@ impl fmt::Display for Task {
         let [train, dev, test] = [&self.train, &self.dev, &self.test].map(|split| split.len());
         writeln!(
             f,
-            "data        {train} train, {dev} dev, {test} test; {} classes",
-            self.classes
+            "data        {train} train, {dev} dev, {test} test; {}",
+            self.objective
         )?;
         let report = &self.report;
         write!(

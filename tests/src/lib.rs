@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lingo_core::models::{Classifier, Pretrained, TokenBatch};
 use lingo_core::nn::Loader;
-use lingo_train::data::Batch;
+use lingo_train::data::{Batch, Label};
 use weights_import::Checkpoint;
 
 /// A path below `tests/fixtures`.
@@ -96,7 +96,7 @@ impl Expected {
             ids,
             shape: [shape[0], shape[1]],
             lengths: counts("lengths"),
-            labels: counts("labels"),
+            labels: counts("labels").into_iter().map(Label::Class).collect(),
             indices: (0..shape[0]).collect(),
         }
     }

@@ -11,7 +11,7 @@ use lingo_core::nn::noise::MaskSource;
 use lingo_core::nn::token_embedding::TokenEmbedding;
 use lingo_core::nn::{AddedTokens, Loader};
 use lingo_train::config::{PromptConfig, TokenizerKind};
-use lingo_train::data::{Batch, Record, Sample};
+use lingo_train::data::{Batch, Label, Record, Sample};
 use lingo_train::step::{Clock, StepConfig, Trainee};
 use lingo_train::task::{Layout, SequenceEncoder, Text};
 use lingo_train::workers::{Compute, Workers};
@@ -49,7 +49,7 @@ fn samples(encoder: &SequenceEncoder) -> Vec<Sample> {
     let record = |(id, sequence): (usize, &&str)| Record {
         id: id.to_string(),
         sequence: (*sequence).to_owned(),
-        label: Some(id % 2),
+        label: Some(Label::Class(id % 2)),
     };
     let records: Vec<Record> = SEQUENCES.iter().enumerate().map(record).collect();
     encoder.encoder.encode(&records).unwrap().0
@@ -127,7 +127,10 @@ fn their_rows_get_gradients_and_the_frozen_rows_stay_bit_identical() {
         ids: ids.clone(),
         shape: [samples.len(), longest],
         lengths: samples.iter().map(|sample| sample.ids.len()).collect(),
-        labels: samples.iter().map(|sample| sample.label.unwrap()).collect(),
+        labels: samples
+            .iter()
+            .flat_map(|sample| sample.label.clone())
+            .collect(),
         indices: (0..samples.len()).collect(),
     };
     let rows = |trainee: &Trainee| -> [TensorData; 2] {

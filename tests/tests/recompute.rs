@@ -11,6 +11,7 @@ use lingo_core::models::{Classifier, recompute};
 use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
 use lingo_tests::{Expected, classifier, distance, fixture, magnitude};
+use lingo_train::data::Label;
 
 /// An architecture that is trained whole, with an adapter on every matrix.
 fn model(name: &str, device: &Device) -> Classifier {
@@ -75,7 +76,8 @@ fn gradients_of_every_parameter_are_those_of_the_whole_graph_dropout_included() 
         let model = model(name, &device);
         let batch = Expected::read(&format!("{name}/expected.safetensors")).batch("");
         let tokens = batch.to_tokens(&device);
-        let labels: Vec<i64> = batch.labels.iter().map(|label| *label as i64).collect();
+        let labels = batch.labels.iter().filter_map(Label::class);
+        let labels: Vec<i64> = labels.map(|class| class as i64).collect();
         let targets = TensorData::new(labels, [batch.shape[0]]);
         let loss = |logits| {
             let targets = Tensor::<1, Int>::from_data(targets.clone(), &device);

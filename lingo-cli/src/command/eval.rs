@@ -15,9 +15,14 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         false => args.data.clone(),
     };
     let scorer = Scorer::load(&args.model.model, &args.model.load)?;
-    let records = read_gue(&path, Some(scorer.classes()))?;
+    let objective = scorer.objective();
+    let records = read_gue(&path, Some(objective.outputs()))?;
     let (samples, logits) = scorer.score(&records)?;
-    let scores = evaluate::score(&logits, scorer.classes(), &samples)?;
+    let scores = evaluate::score(
+        &logits,
+        objective,
+        samples.iter().map(|sample| sample.label.as_ref()),
+    )?;
     if args.json {
         result!("{}", serde_json::to_string_pretty(&scores)?);
     } else {

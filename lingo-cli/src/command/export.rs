@@ -106,7 +106,7 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         overwrite: args.overwrite,
         fine_tuned: Some(FineTuned {
             tensors: changed(before.clone(), &checkpoint, manifest.method),
-            classes: manifest.classes,
+            classes: manifest.objective.outputs(),
             manifest: self::manifest(saved)?,
         }),
     };

@@ -20,10 +20,10 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     if let Some(dir) = adapter_dir(&model.path)? {
         let manifest = Saved::open(&dir)?.manifest;
         bail!(
-            "{} is an adapter ({}, {} classes); to inspect its pretrained model, give {}",
+            "{} is an adapter ({}, {}); to inspect its pretrained model, give {}",
             dir.display(),
             manifest.method.name(),
-            manifest.classes,
+            manifest.objective,
             manifest.model.display()
         );
     }

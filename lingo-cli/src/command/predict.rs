@@ -20,7 +20,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let records = read_sequences(&args.input)?;
     let scorer = Scorer::load(model, &args.load)?;
     let (_, logits) = scorer.score(&records)?;
-    let table = table(&records, &logits, scorer.classes())?;
+    let table = table(&records, &logits, scorer.objective().outputs())?;
     write_atomically(&output, &table)?;
     note!(
         "{} predictions written to {}",
@@ -43,11 +43,11 @@ fn bank(args: &PredictArgs) -> Result<()> {
         .map(|file| output_file(args, &file))
         .collect::<Result<_>>()?;
     let bar = indicatif::ProgressBar::new(files.len() as u64);
-    bank.score(&records, |adapter, logits, classes| {
+    bank.score(&records, |adapter, logits, objective| {
         bar.inc(1);
         Ok(write_atomically(
             &files[adapter],
-            &table(&records, logits, classes)?,
+            &table(&records, logits, objective.outputs())?,
         )?)
     })?;
     bar.finish_and_clear();

@@ -5,6 +5,7 @@ use lingo_core::models::TokenBatch;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::label::Label;
 use super::tokenize::Sample;
 
 /// Batches that are sorted by length together: enough that lengths within a batch are nearly equal, few enough that
@@ -25,8 +26,8 @@ pub struct Batch {
     pub shape: [usize; 2],
     /// Real tokens of each row.
     pub lengths: Vec<usize>,
-    /// Class of each row; empty unless every sample has one.
-    pub labels: Vec<usize>,
+    /// What is known of each row; empty unless every sample has a label.
+    pub labels: Vec<Label>,
     /// Where each row stands in the data.
     pub indices: Vec<usize>,
 }
@@ -53,7 +54,7 @@ impl Batch {
                     .map(u32::cast_signed),
             );
         }
-        let labels: Option<Vec<usize>> = rows().map(|sample| sample.label).collect();
+        let labels: Option<Vec<Label>> = rows().map(|sample| sample.label.clone()).collect();
         Self {
             number,
             ids,
@@ -303,9 +304,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_batch_is_padded_at_the_right_to_its_longest() {
-        let sample = |ids: &[u32], label| Sample {
+        let sample = |ids: &[u32], label: Option<usize>| Sample {
             ids: ids.to_vec(),
-            label,
+            label: label.map(Label::Class),
         };
         let samples = [
             sample(&[2, 5, 6], Some(0)),
@@ -317,7 +318,11 @@ pub(crate) mod tests {
         assert_eq!((batch.shape, batch.size(), batch.tokens()), ([2, 3], 2, 4));
         assert_eq!(
             (batch.lengths, batch.labels, batch.indices),
-            (vec![1, 3], vec![1, 0], vec![1, 0])
+            (
+                vec![1, 3],
+                vec![Label::Class(1), Label::Class(0)],
+                vec![1, 0]
+            )
         );
         assert!(Batch::collate(0, &samples, &[0, 2], 1).labels.is_empty());
     }

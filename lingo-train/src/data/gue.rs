@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::label::{Label, Objective};
 use super::record::{DataError, Record};
 use super::table::{self, Labels};
 
@@ -27,8 +28,8 @@ pub struct GueData {
     pub dev: Vec<Record>,
     /// Scored once, after selection.
     pub test: Vec<Record>,
-    /// One more than the largest label of the training split.
-    pub classes: usize,
+    /// What is asked: as many classes as one more than the largest label of the training split.
+    pub objective: Objective,
     /// What a user should know before training.
     pub findings: Vec<Finding>,
 }
@@ -42,7 +43,7 @@ impl GueData {
     pub fn load(train: &Path, dev: &Path, test: &Path) -> Result<GueData, DataError> {
         let (train_path, dev_path, test_path) = (train, dev, test);
         let train = read_gue(train_path, None)?;
-        let labels: BTreeSet<usize> = train.iter().filter_map(|record| record.label).collect();
+        let labels = classes_of(&train);
         let label = labels.last().copied().unwrap_or(0);
         if labels.len() < 2 {
             let path = train_path.to_owned();
@@ -60,7 +61,7 @@ impl GueData {
             train,
             dev,
             test,
-            classes,
+            objective: Objective::Classes(classes),
             findings,
         })
     }
@@ -94,8 +95,13 @@ impl fmt::Display for Finding {
     }
 }
 
+fn classes_of(records: &[Record]) -> BTreeSet<usize> {
+    let labels = records.iter().filter_map(|record| record.label.as_ref());
+    labels.filter_map(Label::class).collect()
+}
+
 fn missing_classes(path: &Path, records: &[Record], classes: usize) -> Option<Finding> {
-    let present: BTreeSet<usize> = records.iter().filter_map(|record| record.label).collect();
+    let present = classes_of(records);
     let missing: Vec<usize> = (0..classes)
         .filter(|class| !present.contains(class))
         .collect();
@@ -132,7 +138,7 @@ mod tests {
         let record = |id: &str, sequence: &str, label| Record {
             id: id.into(),
             sequence: sequence.into(),
-            label: Some(label),
+            label: Some(Label::Class(label)),
         };
         assert_eq!(records, [record("0", "ACGT", 1), record("1", "NNRY", 0)]);
     }
@@ -237,7 +243,7 @@ mod tests {
     #[test]
     fn the_training_split_determines_the_classes_and_a_gap_is_a_finding() {
         let data = load("A,0\nC,2\n", "A,0\nC,1\nG,2\n", "A,0\n").unwrap();
-        assert_eq!(data.classes, 3);
+        assert_eq!(data.objective, Objective::Classes(3));
         let findings: Vec<String> = data.findings.iter().map(Finding::to_string).collect();
         assert!(
             findings[0].ends_with("train.csv has no example of class 1"),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::label::Label;
+
 /// The letters that a [`Record`]'s sequence consists of: the nucleotides and IUPAC's codes for several of them.
 pub const NUCLEOTIDES: &str = "ACGTRYSWKMBDHVN";
 
@@ -12,8 +14,8 @@ pub struct Record {
     pub id: String,
     /// Nucleotides in upper case; RNA's U has become T.
     pub sequence: String,
-    /// Its class, where it is known.
-    pub label: Option<usize>,
+    /// What is known of it, if anything.
+    pub label: Option<Label>,
 }
 
 /// Upper-cases a sequence and turns U into T.

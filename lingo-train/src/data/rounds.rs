@@ -283,13 +283,14 @@ fn progress(done: usize, total: usize) -> Progress {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::batch::tests::Draws;
+    use super::super::label::Label;
     use super::*;
 
     fn samples(count: usize) -> Arc<[Sample]> {
         let mut draws = Draws::new(2);
         let sample = |index: usize| Sample {
             ids: vec![index as u32; 1 + draws.below(30)],
-            label: Some(index % 2),
+            label: Some(Label::Class(index % 2)),
         };
         (0..count).map(sample).collect()
     }

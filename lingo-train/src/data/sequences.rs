@@ -163,7 +163,7 @@ mod tests {
         let records = read_sequences(&path).map_err(|error| error.to_string())?;
         Ok(records
             .into_iter()
-            .map(|r| (r.id, r.sequence, r.label))
+            .map(|r| (r.id, r.sequence, r.label.and_then(|label| label.class())))
             .collect())
     }
 

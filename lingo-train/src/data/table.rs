@@ -5,6 +5,7 @@ use std::path::Path;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 
+use super::label::Label;
 use super::record::{DataError, Record, normalise};
 
 /// What is asked of the column `label`.
@@ -67,7 +68,7 @@ pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError
             id: id.map_or_else(|| number.to_string(), |id| row[id].to_string()),
             sequence: parse_sequence(path, line, &row[sequence])?,
             label: match label {
-                Some(label) => parse_label(path, line, &row[label], labels)?,
+                Some(label) => parse_label(path, line, &row[label], labels)?.map(Label::Class),
                 None => None,
             },
         });

@@ -6,6 +6,7 @@ use std::ops::Range;
 use tokenizers::{Encoding, Tokenizer};
 
 use super::dna_tokens::{DnaTokens, ambiguous};
+use super::label::Label;
 use super::prompt::Prompt;
 use super::record::Record;
 use super::vocabulary::{Vocabulary, VocabularyError};
@@ -18,8 +19,8 @@ const CHUNK: usize = 1024;
 pub struct Sample {
     /// Token ids, or rows of the embedding table where the vocabulary is restricted.
     pub ids: Vec<u32>,
-    /// Its class, where it is known.
-    pub label: Option<usize>,
+    /// What is known of it, if anything.
+    pub label: Option<Label>,
 }
 
 /// Why records cannot be encoded.
@@ -270,7 +271,7 @@ impl Encoder {
             ambiguous: tokens.ambiguous,
             longest_tokens: ids.len(),
         };
-        let label = record.label;
+        let label = record.label.clone();
         Ok((Sample { ids, label }, report))
     }
 }

@@ -10,7 +10,9 @@ use burn::train::metric::{
 
 use super::ledger::{SharedLedger, lock};
 use super::state::Evaluation;
-use crate::metric::{MetricName, Scores};
+use crate::data::{Label, Objective};
+use crate::evaluate;
+use crate::metric::MetricName;
 use crate::step::{Clock, EvalOutput};
 
 /// The metric that selects, over the whole dev split.
@@ -19,28 +21,28 @@ pub struct EvaluationLog {
     name: BurnMetricName,
     select_by: MetricName,
     ledger: SharedLedger,
-    classes: usize,
+    objective: Objective,
     examples: usize,
     clock: Clock,
     logits: Vec<f32>,
-    labels: Vec<usize>,
+    labels: Vec<Label>,
     newest: Option<f64>,
 }
 
 impl EvaluationLog {
-    /// A log into `ledger`, timed by the `clock` of training, of evaluations over `examples` examples of `classes` classes.
+    /// A log into `ledger`, timed by the `clock` of training, of evaluations over `examples` examples.
     pub fn new(
         ledger: SharedLedger,
         clock: Clock,
         select_by: MetricName,
-        classes: usize,
+        objective: Objective,
         examples: usize,
     ) -> Self {
         Self {
             name: Arc::new(select_by.name().to_owned()),
             select_by,
             ledger,
-            classes,
+            objective,
             examples,
             clock,
             logits: Vec::new(),
@@ -72,7 +74,7 @@ impl Metric for EvaluationLog {
     ) -> Result<SerializedEntry, TensorReadError> {
         self.logits
             .extend(item.logits.clone().try_into_data()?.iter::<f32>());
-        self.labels.extend(&item.labels);
+        self.labels.extend(item.labels.iter().cloned());
         Ok(SerializedEntry::not_available(None))
     }
 
@@ -81,7 +83,8 @@ impl Metric for EvaluationLog {
         if self.labels.len() != self.examples {
             return Ok(SerializedEntry::not_available(None));
         }
-        let scores = match Scores::from_logits(&self.logits, self.classes, &self.labels) {
+        let labels = self.labels.iter().map(Some);
+        let scores = match evaluate::score(&self.logits, &self.objective, labels) {
             Ok(scores) => scores,
             Err(error) => {
                 lock(&self.ledger).fail(error.into());

@@ -24,7 +24,7 @@ pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
         model: config.model.clone(),
         model_type: plan.model_type.to_owned(),
         method: config.adapter.method,
-        classes: task.classes,
+        objective: task.objective.clone(),
         tokenizer: task.text.layout.kind,
         prefix: task.text.layout.prompt.prefix.clone(),
         suffix: task.text.layout.prompt.suffix.clone(),

@@ -16,7 +16,7 @@ use super::{Run, RunError};
 use crate::checkpoint::{AtomicCheckpointer, Health, KeepBestAndLast};
 use crate::config::Method;
 use crate::data::EvalLoader;
-use crate::evaluate;
+use crate::evaluate::{self, EvaluateError};
 use crate::record::{
     Evaluation, EvaluationLog, Ledger, RecordError, RecordFiles, SharedLedger, TrainLog, lock,
     write_atomically,
@@ -155,7 +155,7 @@ impl Training {
                     self.ledger.clone(),
                     self.clock.clone(),
                     train.select_by,
-                    task.classes,
+                    task.objective.clone(),
                     task.dev.len(),
                 ))
                 .with_custom_checkpointers(
@@ -249,9 +249,12 @@ impl Training {
         let test = EvalLoader::new(task.test.clone(), train.eval_batch_size, task.text.pad);
         let logits = evaluate::logits(classifier, &test, &self.workers, &|| {})?;
         let train_secs = self.clock.elapsed_secs();
+        let labels = task.test.iter().map(|sample| sample.label.as_ref());
+        let test =
+            evaluate::score(&logits, &task.objective, labels).map_err(EvaluateError::from)?;
         let state = &lock(&self.ledger).state;
         let result = RunResult {
-            test: evaluate::score(&logits, task.classes, &task.test)?,
+            test,
             dev: chosen.evaluation.scores,
             chosen_step: chosen.evaluation.step,
             selected_by: train.select_by,

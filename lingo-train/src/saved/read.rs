@@ -10,7 +10,7 @@ use lingo_core::models::{Classifier, HeadLayout, Pretrained};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::names::{checkpoint_name, is_always_trained};
-use super::{FORMAT, MANIFEST_FILE, Manifest, Saved, SavedError, TENSORS_FILE};
+use super::{FORMAT, MANIFEST_FILE, Manifest, OLDEST_FORMAT, Saved, SavedError, TENSORS_FILE};
 use crate::config::Method;
 
 fn read(path: &Path) -> Result<Vec<u8>, SavedError> {
@@ -40,7 +40,7 @@ impl Manifest {
                 path: path.clone(),
                 source,
             })?;
-        if manifest.format != FORMAT {
+        if !(OLDEST_FORMAT..=FORMAT).contains(&manifest.format) {
             let found = manifest.format;
             return Err(SavedError::Format { path, found });
         }
@@ -100,11 +100,11 @@ impl Saved {
     /// If a tensor is missing, of another shape, or belongs nowhere.
     pub fn put_on(&self, backbone: Pretrained, head: HeadLayout) -> Result<Classifier, SavedError> {
         self.check_head(&head, backbone.width())?;
-        let Manifest { classes, seed, .. } = self.manifest;
-        self.apply(Classifier::with_new_head(backbone, head, classes, seed))
+        let (outputs, seed) = (self.manifest.objective.outputs(), self.manifest.seed);
+        self.apply(Classifier::with_new_head(backbone, head, outputs, seed))
     }
 
-    /// Checks that there is a head from `width` to as many classes as the manifest says, before anything is made of that
+    /// Checks that there is a head from `width` to as many outputs as the manifest says, before anything is made of that
     /// size.
     ///
     /// # Errors
@@ -114,17 +114,18 @@ impl Saved {
             path: self.path.clone(),
             source,
         })?;
+        let objective = &self.manifest.objective;
+        let (outputs, fewest) = (objective.outputs(), objective.fewest_outputs());
         let name = format!("{}.weight", layout.output);
         let Ok(head) = file.tensor(&name) else {
             return Err(self.problem(&name, "is missing"));
         };
         match *head.shape() {
-            [classes, d] if classes == self.manifest.classes && classes > 1 && d == width => Ok(()),
+            [rows, d] if rows == outputs && rows >= fewest && d == width => Ok(()),
             ref shape => {
-                let classes = self.manifest.classes;
                 let problem = format!(
-                    "has shape {shape:?}; a head for {classes} classes, of which there are at least 2, has \
-                     [{classes}, {width}]"
+                    "has shape {shape:?}; a head for {objective}, of which there are at least {fewest}, has \
+                     [{outputs}, {width}]"
                 );
                 Err(self.problem(&name, &problem))
             }

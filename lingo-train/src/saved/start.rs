@@ -7,6 +7,7 @@ use lingo_core::models::Classifier;
 
 use super::{MANIFEST_FILE, Saved, SavedError};
 use crate::config::Method;
+use crate::data::Objective;
 use crate::task::Task;
 
 /// Where the adapter is in a folder that a user names: there, or the chosen one of a run.
@@ -18,14 +19,22 @@ pub fn folder_of(dir: &Path) -> PathBuf {
     }
 }
 
+/// An objective in full.
+fn described(objective: &Objective) -> String {
+    match objective {
+        Objective::Classes(_) => objective.to_string(),
+        Objective::Labels(names) => format!("{objective} ({})", names.join(", ")),
+    }
+}
+
 impl Saved {
     /// Checks that the adapter was trained on a task of this form.
     ///
     /// # Errors
-    /// If model, method, classes, tokens or prompt are others.
+    /// If model, method, classes or labels, tokens or prompt are others.
     pub fn check_continues(&self, task: &Task, model_type: &str) -> Result<(), SavedError> {
         let saved = &self.manifest;
-        let (layout, classes) = (&task.text.layout, task.classes);
+        let layout = &task.text.layout;
         let prompt = |prefix: &str, suffix: &str| format!("{prefix:?} and {suffix:?}");
         let pairs = [
             (
@@ -33,7 +42,11 @@ impl Saved {
                 saved.model_type.clone(),
                 model_type.to_owned(),
             ),
-            ("classes", saved.classes.to_string(), classes.to_string()),
+            (
+                "answers for",
+                described(&saved.objective),
+                described(&task.objective),
+            ),
             (
                 "tokenizer.kind",
                 saved.tokenizer.name().to_owned(),

@@ -58,7 +58,7 @@ pub(crate) fn record(id: usize, sequence: String) -> Record {
     Record {
         id: id.to_string(),
         sequence,
-        label: Some(id % 2),
+        label: Some(Label::Class(id % 2)),
     }
 }
 
