@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use lingo_train::config::{PromptConfig, TokenizerKind};
+use lingo_train::metric::MetricName;
 use weights_import::export::FloatType;
 
 /// Fine-tune language models on genomes.
@@ -38,6 +39,8 @@ pub enum Verb {
     Export(ExportArgs),
     /// Turn a model of any kind into one compact local folder.
     Import(ImportArgs),
+    /// Put finished runs side by side; runs that differ by their seed alone become one row, with mean and spread.
+    Compare(CompareArgs),
     /// Measure how fast training steps are, without training.
     Bench(BenchArgs),
     /// List the devices that this build can compute on.
@@ -63,6 +66,40 @@ pub struct TrainArgs {
     /// Show progress as plain lines on a terminal too, instead of the dashboard.
     #[arg(long)]
     pub plain: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, clap::Args)]
+pub struct CompareArgs {
+    /// Run folders; those without result yet are passed over.
+    #[arg(value_name = "RUN_DIR", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Metrics on test, separated by commas.
+    #[arg(long, value_delimiter = ',', value_parser = metric_name(), default_value = "mcc,auroc")]
+    pub metrics: Vec<MetricName>,
+    /// The form of the table.
+    #[arg(long, value_enum, default_value_t = TableFormat::Markdown)]
+    pub format: TableFormat,
+}
+
+/// The form of a table.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum TableFormat {
+    /// For people and documents.
+    Markdown,
+    /// A column a number.
+    Csv,
+    /// A list of rows.
+    Json,
+}
+
+fn metric_name() -> impl TypedValueParser<Value = MetricName> {
+    PossibleValuesParser::new(MetricName::ALL.map(MetricName::name)).map(|name| {
+        let metric = MetricName::ALL
+            .into_iter()
+            .find(|metric| metric.name() == name);
+        metric.unwrap_or(MetricName::Mcc)
+    })
 }
 
 /// Arguments of `export`.

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Inspect(args) => command::inspect::run(&args),
         Verb::Export(args) => command::export::run(&args),
         Verb::Import(args) => command::import::run(&args),
+        Verb::Compare(args) => command::compare::run(&args),
         Verb::Bench(args) => command::bench::run(&args),
         Verb::Devices => command::devices::run(),
     };

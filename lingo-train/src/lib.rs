@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod checkpoint;
+pub mod comparison;
 pub mod config;
 pub mod data;
 pub mod evaluate;

@@ -1,6 +1,7 @@
 //! One file a verb.
 
 pub mod bench;
+pub mod compare;
 pub mod devices;
 pub mod eval;
 pub mod export;

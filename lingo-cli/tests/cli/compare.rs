@@ -1,0 +1,48 @@
+//! `lingo compare`.
+
+use crate::place::{Place, refused, stderr, stdout, succeeded};
+
+#[test]
+fn runs_of_several_seeds_are_one_row_of_their_means() {
+    let place = Place::new();
+    place.run_file("lora");
+    for seed in ["1", "2"] {
+        let set = format!("seed={seed}");
+        let out = format!("runs/{seed}");
+        let args = ["train", "run.toml", "--set", &set, "--out", &out];
+        succeeded(&place.lingo(&[&args[..], &["--set", "train.epochs=1"]].concat()));
+    }
+    let mcc = |seed: u64| {
+        let result = place.json(&format!("runs/{seed}/result.json"));
+        result["test"]["mcc"].as_f64().unwrap()
+    };
+    let output = place.lingo(&["compare", "runs/1", "runs/2", "--format", "csv"]);
+    succeeded(&output);
+    place.write("table.csv", &output.stdout);
+    let table = place.csv("table.csv");
+    assert_eq!(table.column("method"), ["lora, with prompt"]);
+    assert_eq!(table.column("runs"), ["2"]);
+    let mean = (mcc(1) + mcc(2)) / 2.0;
+    assert!((table.numbers("mcc")[0] - mean).abs() < 1e-12);
+    let sd = (mcc(1) - mcc(2)).abs() / 2f64.sqrt();
+    assert!((table.numbers("mcc_sd")[0] - sd).abs() < 1e-12);
+
+    let output = place.lingo(&["compare", "runs/1", "runs/2", "--metrics", "mcc"]);
+    succeeded(&output);
+    let markdown = stdout(&output);
+    let lines: Vec<&str> = markdown.lines().collect();
+    assert_eq!(lines.len(), 3, "{markdown}");
+    assert!(
+        lines[2].contains(&format!(" {mean:.3} ± {sd:.3} ")),
+        "{markdown}"
+    );
+
+    // The same run twice, and no run at all.
+    let twice = place.lingo(&["compare", "runs/1", "runs/1"]);
+    refused(&twice, &["the same run", "seed 1"]);
+    refused(&place.lingo(&["compare", "data"]), &["data/config.toml"]);
+    std::fs::remove_file(place.path("runs/2/result.json")).unwrap();
+    let output = place.lingo(&["compare", "runs/1", "runs/2"]);
+    succeeded(&output);
+    assert!(stderr(&output).contains("runs/2 has no result yet"));
+}
