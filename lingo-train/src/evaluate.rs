@@ -73,10 +73,18 @@ pub fn score<'a>(
     objective: &Objective,
     labels: impl Iterator<Item = Option<&'a Label>>,
 ) -> Result<Scores, MetricError> {
-    let outputs = objective.outputs();
-    let rows = logits.chunks_exact(outputs).zip(labels);
-    let (labels, kept): (Vec<usize>, Vec<&[f32]>) = rows
-        .filter_map(|(row, label)| Some((label?.class()?, row)))
-        .unzip();
-    Scores::from_logits(&kept.concat(), outputs, &labels)
+    match objective {
+        Objective::Classes(classes) => {
+            let rows = logits.chunks_exact(*classes).zip(labels);
+            let (labels, kept): (Vec<usize>, Vec<&[f32]>) = rows
+                .filter_map(|(row, label)| Some((label?.class()?, row)))
+                .unzip();
+            Scores::from_logits(&kept.concat(), *classes, &labels)
+        }
+        Objective::Labels(names) => {
+            let nothing = vec![None; names.len()];
+            let marks = labels.map(|label| label.map_or(&nothing[..], Label::marks));
+            Scores::from_marks(logits, names, &marks.collect::<Vec<_>>())
+        }
+    }
 }

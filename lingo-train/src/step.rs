@@ -1,6 +1,7 @@
 //! One training step: forward, loss, gradients, penalty; then observe, update, allocate.
 
 mod gradients;
+mod loss;
 mod module;
 
 use std::ops::Range;
@@ -9,16 +10,17 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use burn::module::{Module, ParamId};
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::Tensor;
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use lingo_core::adapter::orthogonality;
 use lingo_core::models::{Classifier, recompute};
 use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
 use lingo_core::rank::{Allocation, RankController};
+
+use loss::mean_loss;
 
 use crate::data::{Batch, Label};
 use crate::workers::Workers;
@@ -92,10 +94,12 @@ pub struct Update {
 /// What a training step returns for the record.
 #[derive(Clone, Debug)]
 pub struct StepOutput {
-    /// Mean cross-entropy `[1]`.
+    /// Mean loss `[1]` over what is known of the batch.
     pub loss: Tensor<1>,
     /// Orthogonality penalty `[1]`, where there is one.
     pub penalty: Option<Tensor<1>>,
+    /// How much is known of the batch: its examples, or the known labels of all of them.
+    pub known: usize,
     /// Tokens of the batch, padding not counted.
     pub tokens: usize,
     /// Of the last batch of an optimizer step: what the step does, set by it.
@@ -139,7 +143,7 @@ struct Part {
     classifier: Classifier,
     batch: Batch,
     noise: Noise,
-    /// Of the examples of the whole batch.
+    /// Of what is known of the whole batch.
     share: f64,
 }
 
@@ -148,7 +152,7 @@ impl Part {
     fn gradients(self, weight: f64, checkpointing: bool) -> (Tensor<1>, GradientsParams) {
         let (classifier, noise) = (&self.classifier, &self.noise);
         let tokens = self.batch.to_tokens(&classifier.device());
-        let loss = |logits| cross_entropy(logits, &self.batch.labels) * self.share; // [1]
+        let loss = |logits| mean_loss(logits, &self.batch.labels) * self.share; // [1]
         if checkpointing {
             return recompute::gradients(classifier, &tokens, noise, weight, loss);
         }
@@ -165,7 +169,9 @@ impl TrainStep for Trainee {
 
     fn step(&self, batch: Batch) -> TrainOutput<StepOutput> {
         let start = Instant::now();
-        let (size, tokens) = (batch.size(), batch.tokens());
+        let (known, tokens) = (batch.known(), batch.tokens());
+        // Each answer weighs alike in a step, whichever of its batches it is in.
+        let weight = share(known, batch.known_in_step);
         let last = (batch.number + 1).is_multiple_of(self.config.accumulation as u64);
         let classifier = &self.trained.classifier;
         let device = classifier.device();
@@ -180,16 +186,16 @@ impl TrainStep for Trainee {
                     // A graph of its own for each part; the tensors are shared.
                     classifier: classifier.clone().fork(&device),
                     noise: self.noise(batch.number, of_part),
-                    share: batch.size() as f64 / size as f64,
+                    share: share(batch.known(), known),
                     batch,
                 }
             })
             .collect();
         let accumulation = self.config.accumulation as f64;
         let checkpointing = self.config.gradient_checkpointing;
-        let results = self.workers.run(parts, |part: Part| {
-            part.gradients(accumulation.recip(), checkpointing)
-        });
+        let results = self
+            .workers
+            .run(parts, |part: Part| part.gradients(weight, checkpointing));
 
         let mut accumulator = GradientsAccumulator::new();
         let mut losses = Vec::with_capacity(results.len());
@@ -205,6 +211,7 @@ impl TrainStep for Trainee {
         let item = StepOutput {
             loss: Tensor::cat(losses, 0).sum(),
             penalty: penalty.map(|penalty| penalty * accumulation),
+            known,
             tokens,
             update: last.then(|| self.update.clone()),
         };
@@ -294,14 +301,6 @@ impl ItemLazy for EvalOutput {
     }
 }
 
-/// Mean cross-entropy `[1]` of logits `[B, C]`.
-fn cross_entropy(logits: Tensor<2>, labels: &[Label]) -> Tensor<1> {
-    let device = logits.device();
-    let labels = labels.iter().filter_map(Label::class);
-    let labels: Vec<i64> = labels.map(|class| class as i64).collect();
-    let targets: Tensor<1, Int> =
-        Tensor::from_data(TensorData::new(labels, [logits.dims()[0]]), &device);
-    CrossEntropyLossConfig::new()
-        .init(&device)
-        .forward(logits, targets)
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole.max(1) as f64
 }

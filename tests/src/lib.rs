@@ -91,12 +91,14 @@ impl Expected {
             let (_, values) = self.i32(&format!("{prefix}{name}"));
             values.into_iter().map(|v| v as usize).collect::<Vec<_>>()
         };
+        let labels = counts("labels").into_iter().map(Label::Class);
         Batch {
             number: 0,
             ids,
             shape: [shape[0], shape[1]],
             lengths: counts("lengths"),
-            labels: counts("labels").into_iter().map(Label::Class).collect(),
+            known_in_step: labels.len(),
+            labels: labels.collect(),
             indices: (0..shape[0]).collect(),
         }
     }

@@ -132,6 +132,7 @@ fn their_rows_get_gradients_and_the_frozen_rows_stay_bit_identical() {
             .flat_map(|sample| sample.label.clone())
             .collect(),
         indices: (0..samples.len()).collect(),
+        known_in_step: samples.len(),
     };
     let rows = |trainee: &Trainee| -> [TensorData; 2] {
         let table = table(&trainee.trained.classifier);

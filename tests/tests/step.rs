@@ -9,7 +9,7 @@ use lingo_core::adapter::{LowRank, LowRankConfig};
 use lingo_core::nn::noise::MaskSource;
 use lingo_core::rank::{BudgetSchedule, RankConfig, RankController, RankPolicy};
 use lingo_tests::{Expected, classifier, distance, fixture};
-use lingo_train::data::Batch;
+use lingo_train::data::{Batch, Label};
 use lingo_train::step::{Clock, StepConfig, Trainee};
 use lingo_train::workers::{Compute, Workers};
 
@@ -158,6 +158,79 @@ fn the_parts_of_a_batch_add_up_to_the_whole() {
     }
 }
 
+/// The batch as one of labels, of which some are unknown: all of the second row, and others by turns.
+fn batch_of_marks(outputs: usize) -> Batch {
+    let batch = batch(0);
+    let mark = |row: usize, label: usize| match (row, (row + label) % 4) {
+        (1, _) | (_, 3) => None,
+        (_, turn) => Some(turn == 0),
+    };
+    let row = |row| Label::Marks((0..outputs).map(|label| mark(row, label)).collect());
+    let labels: Vec<Label> = (0..batch.size()).map(row).collect();
+    Batch {
+        known_in_step: labels.iter().map(Label::known).sum(),
+        labels,
+        ..batch
+    }
+}
+
+#[test]
+fn every_known_label_weighs_alike_however_a_step_is_divided() {
+    let one = Setup::default().trainee();
+    let batch = batch_of_marks(one.trained.classifier.classes());
+    let whole = one.step(batch.clone());
+    assert!(whole.item.loss.clone().into_scalar::<f32>() > 0.1);
+    // Among workers.
+    for workers in [2, 3, 5] {
+        let setup = Setup {
+            workers,
+            ..Setup::default()
+        };
+        let many = setup.trainee();
+        let parts = many.step(batch.clone());
+        let far = distance(
+            &whole.item.loss.clone().into_data(),
+            &parts.item.loss.into_data(),
+        );
+        assert!(far < 1e-5, "{workers} workers, loss: {far}");
+        let far = farthest(
+            &gradients(&one, &whole.grads),
+            &gradients(&many, &parts.grads),
+        );
+        assert!(far < 1e-5, "{workers} workers, gradients: {far}");
+    }
+    // Among the batches of a step: the first of two has fewer rows, and of one of them nothing is known.
+    let halved = Setup {
+        accumulation: 2,
+        ..Setup::default()
+    }
+    .trainee();
+    let rows = |rows: std::ops::Range<usize>| {
+        let width = batch.shape[1];
+        Batch {
+            number: u64::from(rows.start > 0),
+            ids: batch.ids[rows.start * width..rows.end * width].to_vec(),
+            shape: [rows.len(), width],
+            lengths: batch.lengths[rows.clone()].to_vec(),
+            labels: batch.labels[rows.clone()].to_vec(),
+            indices: rows.collect(),
+            known_in_step: batch.known(),
+        }
+    };
+    let (first, second) = (halved.step(rows(0..2)), halved.step(rows(2..batch.size())));
+    let pairs = gradients(&halved, &first.grads)
+        .into_iter()
+        .zip(gradients(&halved, &second.grads));
+    let sums: Vec<TensorData> = pairs
+        .map(|(a, b)| {
+            let sum = a.iter::<f32>().zip(b.iter::<f32>()).map(|(a, b)| a + b);
+            TensorData::new(sum.collect::<Vec<f32>>(), a.shape().to_vec())
+        })
+        .collect();
+    let far = farthest(&gradients(&one, &whole.grads), &sums);
+    assert!(far < 1e-5, "{far}");
+}
+
 #[test]
 fn accumulated_gradients_are_averaged() {
     let whole = Setup::default().trainee();
@@ -166,7 +239,11 @@ fn accumulated_gradients_are_averaged() {
         ..Setup::default()
     }
     .trainee();
-    let (a, b) = (whole.step(batch(0)), halved.step(batch(0)));
+    let half = Batch {
+        known_in_step: 2 * batch(0).size(),
+        ..batch(0)
+    };
+    let (a, b) = (whole.step(batch(0)), halved.step(half));
     // Each of two equal batches gives half of the gradient, penalty included; the loss is reported in full.
     assert_eq!(a.item.loss.into_data(), b.item.loss.into_data());
     let far = distance(

@@ -1,6 +1,6 @@
 //! `eval` and `predict` on a run.
 
-use lingo_train::metric::{ConfusionTable, auroc, average_precision};
+use lingo_train::metric::{ConfusionTable, Ranking};
 
 use crate::place::{Place, Table, refused, stderr, succeeded};
 
@@ -51,13 +51,14 @@ fn metrics_of_predictions_are_those_of_training() {
     let square = |(p, label): (&f64, &usize)| (p - *label as f64).powi(2);
     let brier = p_1.iter().zip(&labels).map(square).sum::<f64>() / labels.len() as f64;
 
+    let ranking = Ranking::of(&p_1, &positive);
     let test = &place.json("run/result.json")["test"];
     for (name, value) in [
         ("accuracy", confusion.accuracy()),
         ("mcc", confusion.mcc()),
         ("f1", confusion.f1()),
-        ("auroc", auroc(&p_1, &positive).unwrap()),
-        ("auprc", average_precision(&p_1, &positive).unwrap()),
+        ("auroc", ranking.auroc.unwrap()),
+        ("auprc", ranking.average_precision.unwrap()),
         ("loss", loss),
         ("brier", brier),
     ] {

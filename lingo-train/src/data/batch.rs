@@ -30,10 +30,12 @@ pub struct Batch {
     pub labels: Vec<Label>,
     /// Where each row stands in the data.
     pub indices: Vec<usize>,
+    /// How much is known of all batches of its optimizer step, as [`known`](Self::known) counts.
+    pub known_in_step: usize,
 }
 
 impl Batch {
-    /// Puts the samples at `indices` into a batch.
+    /// Puts the samples at `indices` into a batch, the only one of its step.
     ///
     /// # Panics
     /// If an index is out of bounds.
@@ -55,12 +57,14 @@ impl Batch {
             );
         }
         let labels: Option<Vec<Label>> = rows().map(|sample| sample.label.clone()).collect();
+        let labels = labels.unwrap_or_default();
         Self {
             number,
             ids,
             shape: [indices.len(), width],
             lengths,
-            labels: labels.unwrap_or_default(),
+            known_in_step: labels.iter().map(Label::known).sum(),
+            labels,
             indices: indices.to_vec(),
         }
     }
@@ -89,6 +93,7 @@ impl Batch {
                     lengths,
                     labels: self.labels.get(range.clone()).unwrap_or_default().to_vec(),
                     indices: self.indices[range].to_vec(),
+                    known_in_step: self.known_in_step,
                 }
             })
             .collect()
@@ -97,6 +102,11 @@ impl Batch {
     /// Number of samples.
     pub fn size(&self) -> usize {
         self.shape[0]
+    }
+
+    /// How much is known of it: its examples, or the known labels of all of them.
+    pub fn known(&self) -> usize {
+        self.labels.iter().map(Label::known).sum()
     }
 
     /// Real tokens, padding left out.

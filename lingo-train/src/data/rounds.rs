@@ -12,6 +12,7 @@ use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
 
 use super::batch::{Batch, plan_epoch, plan_eval};
+use super::label::Label;
 use super::tokenize::Sample;
 
 /// What all views of a training stream share, immutable.
@@ -19,7 +20,11 @@ use super::tokenize::Sample;
 struct Stream {
     samples: Arc<[Sample]>,
     lengths: Vec<usize>,
+    /// How much is known of each sample.
+    known: Vec<u32>,
     batch_size: usize,
+    /// Batches of an optimizer step.
+    accumulation: usize,
     pad: u32,
     seed: u64,
     /// The positions at which rounds end, ascending.
@@ -53,25 +58,31 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// A stream of batches through as many epochs as it takes, each shuffled by (`seed`, epoch). Rounds end after
-    /// `ends` batches, ascending, counted from the start; the last one ends the stream.
+    /// A stream of batches through as many epochs as it takes, each shuffled by (`seed`, epoch); `accumulation` of them
+    /// make a step. Rounds end after `ends` batches, ascending, counted from the start; the last one ends the stream.
     ///
     /// # Panics
-    /// If there are no samples, or `batch_size` is 0.
+    /// If there are no samples, or `batch_size` or `accumulation` is 0.
     pub fn new(
         samples: Arc<[Sample]>,
         batch_size: usize,
+        accumulation: usize,
         pad: u32,
         seed: u64,
         ends: Vec<usize>,
     ) -> Self {
         assert!(!samples.is_empty(), "there is something to train on");
         assert!(batch_size > 0, "batches hold something");
+        assert!(accumulation > 0, "steps have batches");
         let lengths = samples.iter().map(|sample| sample.ids.len()).collect();
+        let known = |sample: &Sample| sample.label.as_ref().map_or(0, Label::known) as u32;
+        let known = samples.iter().map(known).collect();
         let stream = Stream {
             samples,
             lengths,
+            known,
             batch_size,
+            accumulation,
             pad,
             seed,
             ends,
@@ -118,6 +129,7 @@ impl DataLoader<Batch> for Rounds {
             total: positions.len(),
             positions,
             plan: None,
+            step: None,
         })
     }
 
@@ -148,13 +160,13 @@ struct Round<'a> {
     total: usize,
     /// The plan of the epoch that the last batch came from.
     plan: Option<(usize, Vec<Vec<usize>>)>,
+    /// The step that the last batch belongs to, and how much is known of its batches.
+    step: Option<(usize, usize)>,
 }
 
-impl Iterator for Round<'_> {
-    type Item = Result<Batch, DatasetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let position = self.positions.next()?;
+impl Round<'_> {
+    /// The samples of the batch at a position of the stream.
+    fn batch(&mut self, position: usize) -> &[usize] {
         let stream = self.stream;
         let epoch = position / stream.epoch_batches();
         let plan = match self.plan.take() {
@@ -166,14 +178,40 @@ impl Iterator for Round<'_> {
                 epoch as u64,
             ),
         };
-        let batch = Batch::collate(
-            position as u64,
-            &stream.samples,
-            &plan[position % stream.epoch_batches()],
-            stream.pad,
-        );
-        self.plan = Some((epoch, plan));
-        Some(Ok(batch))
+        &self.plan.insert((epoch, plan)).1[position % stream.epoch_batches()]
+    }
+
+    /// How much is known of all batches of the step that the batch at a position belongs to.
+    fn known_in_step(&mut self, position: usize) -> usize {
+        let stream = self.stream;
+        let step = position / stream.accumulation;
+        if let Some((of, known)) = self.step
+            && of == step
+        {
+            return known;
+        }
+        let batches = step * stream.accumulation..(step + 1) * stream.accumulation;
+        let known = |sample: &usize| stream.known[*sample] as usize;
+        let known = batches.map(|at| self.batch(at).iter().map(known).sum::<usize>());
+        let known = known.sum();
+        self.step = Some((step, known));
+        known
+    }
+}
+
+impl Iterator for Round<'_> {
+    type Item = Result<Batch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.positions.next()?;
+        let stream = self.stream;
+        let known_in_step = self.known_in_step(position);
+        let indices = self.batch(position);
+        let batch = Batch::collate(position as u64, &stream.samples, indices, stream.pad);
+        Some(Ok(Batch {
+            known_in_step,
+            ..batch
+        }))
     }
 }
 
@@ -283,7 +321,6 @@ fn progress(done: usize, total: usize) -> Progress {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::batch::tests::Draws;
-    use super::super::label::Label;
     use super::*;
 
     fn samples(count: usize) -> Arc<[Sample]> {
@@ -297,7 +334,7 @@ mod tests {
 
     fn rounds(total: usize, of: usize) -> Rounds {
         let ends = (1..total.div_ceil(of)).map(|round| round * of);
-        Rounds::new(samples(21), 4, 1, 42, ends.chain([total]).collect())
+        Rounds::new(samples(21), 4, 1, 1, 42, ends.chain([total]).collect())
     }
 
     fn take(loader: &dyn DataLoader<Batch>) -> Vec<Vec<usize>> {
@@ -332,9 +369,35 @@ mod tests {
 
     #[test]
     fn rounds_may_differ_in_length() {
-        let rounds = Rounds::new(samples(21), 4, 1, 42, vec![2, 3, 7]);
+        let rounds = Rounds::new(samples(21), 4, 1, 1, 42, vec![2, 3, 7]);
         let lengths: Vec<usize> = (0..4).map(|_| take(&rounds).len()).collect();
         assert_eq!(lengths, [2, 1, 4, 0]);
+    }
+
+    #[test]
+    fn a_batch_knows_how_much_is_known_of_its_whole_step() {
+        let mark = |known: bool| known.then_some(true);
+        let sample = |index: usize| Sample {
+            ids: vec![7; 1 + index],
+            label: Some(Label::Marks(
+                [mark(index.is_multiple_of(2)), mark(index.is_multiple_of(5))].into(),
+            )),
+        };
+        let samples: Arc<[Sample]> = (0..21).map(sample).collect();
+        // Steps of 4 batches run over the ends of epochs of 6, and rounds of 8 begin and end with a step.
+        let rounds = Rounds::new(samples, 4, 4, 1, 42, vec![8, 16, 20]);
+        let mut batches = Vec::new();
+        for _ in 0..3 {
+            batches.extend(rounds.iter().map(Result::unwrap));
+        }
+        assert_eq!(batches.len(), 20);
+        for step in batches.chunks(4) {
+            let known: usize = step.iter().map(Batch::known).sum();
+            assert!(known > 0);
+            for batch in step {
+                assert_eq!(batch.known_in_step, known, "batch {}", batch.number);
+            }
+        }
     }
 
     #[test]

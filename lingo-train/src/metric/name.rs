@@ -8,23 +8,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MetricName {
-    /// Mean cross-entropy.
+    /// Mean cross-entropy: of the softmax over classes, or of the sigmoid of each label that is known.
     Loss,
-    /// Share of right predictions.
+    /// Share of right predictions: of examples, or of all labels that are known.
     Accuracy,
-    /// Matthews' correlation coefficient.
+    /// Matthews' correlation coefficient; of labels, the mean of theirs.
     Mcc,
-    /// F1, macro average.
+    /// F1, macro average over classes, or that of labels' positives over labels.
     F1,
-    /// Precision, macro average.
+    /// Precision, macro average as for F1.
     Precision,
-    /// Recall, macro average.
+    /// Recall, macro average as for F1.
     Recall,
-    /// Area under the ROC curve; more than two classes: macro one-vs-rest.
+    /// Area under the ROC curve; more than two classes: macro one-vs-rest; labels: macro.
     Auroc,
-    /// Average precision; more than two classes: macro one-vs-rest.
+    /// Average precision; more than two classes: macro one-vs-rest; labels: macro.
     Auprc,
-    /// Brier score; more than two classes: summed over them.
+    /// Brier score; more than two classes: summed over them; labels: the mean over all that is known.
     Brier,
 }
 
@@ -62,7 +62,7 @@ impl MetricName {
         !matches!(self, MetricName::Loss | MetricName::Brier)
     }
 
-    /// Whether it is undefined where every example has the same label.
+    /// Whether it is undefined where all examples are alike, in their class or in each label.
     pub fn needs_two_labels(self) -> bool {
         matches!(self, MetricName::Auroc | MetricName::Auprc)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConfusionTable, MetricName, auroc, average_precision};
+use super::{ConfusionTable, LabelScores, MetricName, Ranking};
 
 /// Why metrics cannot be computed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -17,13 +17,13 @@ pub enum MetricError {
         classes: usize,
     },
     /// Logits and labels do not belong together.
-    #[error("{logits} logits do not fit {labels} examples of {classes} classes")]
+    #[error("{logits} logits do not fit {labels} examples with {classes} outputs each")]
     Shape {
         /// Logits given.
         logits: usize,
         /// Labels given.
         labels: usize,
-        /// Classes given.
+        /// Outputs an example.
         classes: usize,
     },
     /// A label names no class.
@@ -54,28 +54,35 @@ pub enum MetricError {
 pub struct Scores {
     /// Number of examples.
     pub examples: usize,
-    /// Mean cross-entropy.
+    /// Mean cross-entropy, softmax's or sigmoid's.
     pub loss: f64,
-    /// Share of right predictions.
+    /// Share of right predictions; for labels, of all that are known.
     pub accuracy: f64,
-    /// Matthews' correlation coefficient.
+    /// Matthews' correlation coefficient; for labels, the mean of theirs.
     pub mcc: f64,
-    /// Macro F1 over the classes that occur among labels or predictions.
+    /// Macro F1 over the classes that occur among labels or predictions, or over labels of which anything is known.
     pub f1: f64,
     /// Macro precision, 0 for a class never predicted.
     pub precision: f64,
     /// Macro recall, 0 for a class without labels.
     pub recall: f64,
     /// Area under the ROC curve: of class 1 for two classes, else the mean one-vs-rest over the classes where it
-    /// is defined. `None` where it is nowhere.
+    /// is defined; for labels, the mean where it is defined. `None` where it is nowhere.
     pub auroc: Option<f64>,
     /// Average precision, averaged as `auroc` is.
     pub auprc: Option<f64>,
-    /// Brier score: of class 1 for two classes, else summed over the classes.
+    /// Brier score: of class 1 for two classes, else summed over the classes; for labels, the mean over all that is known.
     pub brier: f64,
-    /// Classes left out of `auroc` and `auprc`, because every example has the label or none has. For two classes
+    /// Of labels: share of examples all of whose known labels are predicted right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_match: Option<f64>,
+    /// Classes or labels left out of `auroc` and `auprc`, because every example has it or none has. For two classes
     /// both or neither.
-    pub classes_without_auc: usize,
+    #[serde(alias = "classes_without_auc")]
+    pub without_auc: usize,
+    /// The labels one by one; none for classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelScores>,
 }
 
 impl Scores {
@@ -95,15 +102,12 @@ impl Scores {
         let examples = labels.len();
         let probabilities = probabilities(logits, classes);
         let table = ConfusionTable::new(classes, labels, &predictions(logits, classes));
-        let aucs: Vec<(Option<f64>, Option<f64>)> = (0..classes)
+        let rankings: Vec<Ranking> = (0..classes)
             .map(|class| one_vs_rest(&probabilities, classes, labels, class))
             .collect();
-        let (auroc, auprc) = match aucs.as_slice() {
-            [_, positive] => *positive,
-            _ => (
-                mean(aucs.iter().filter_map(|auc| auc.0)),
-                mean(aucs.iter().filter_map(|auc| auc.1)),
-            ),
+        let averaged = match rankings.as_slice() {
+            [_, positive] => std::slice::from_ref(positive),
+            all => all,
         };
         Ok(Scores {
             examples,
@@ -113,10 +117,12 @@ impl Scores {
             f1: table.f1(),
             precision: table.precision(),
             recall: table.recall(),
-            auroc,
-            auprc,
+            auroc: mean(averaged.iter().filter_map(|of| of.auroc)),
+            auprc: mean(averaged.iter().filter_map(|of| of.average_precision)),
             brier: brier(&probabilities, classes, labels),
-            classes_without_auc: aucs.iter().filter(|auc| auc.0.is_none()).count(),
+            exact_match: None,
+            without_auc: rankings.iter().filter(|of| of.auroc.is_none()).count(),
+            labels: Vec::new(),
         })
     }
 
@@ -221,23 +227,10 @@ fn cross_entropy(logits: &[f32], classes: usize, labels: &[usize]) -> f64 {
     total / labels.len() as f64
 }
 
-fn one_vs_rest(
-    probabilities: &[f64],
-    classes: usize,
-    labels: &[usize],
-    class: usize,
-) -> (Option<f64>, Option<f64>) {
-    let scores: Vec<f64> = probabilities
-        .iter()
-        .skip(class)
-        .step_by(classes)
-        .copied()
-        .collect();
-    let positive: Vec<bool> = labels.iter().map(|&label| label == class).collect();
-    (
-        auroc(&scores, &positive),
-        average_precision(&scores, &positive),
-    )
+fn one_vs_rest(probabilities: &[f64], classes: usize, labels: &[usize], class: usize) -> Ranking {
+    let scores = probabilities.iter().skip(class).step_by(classes).copied();
+    let positive = labels.iter().map(|&label| label == class);
+    Ranking::new(scores.zip(positive).collect())
 }
 
 fn brier(probabilities: &[f64], classes: usize, labels: &[usize]) -> f64 {
@@ -253,7 +246,8 @@ fn brier(probabilities: &[f64], classes: usize, labels: &[usize]) -> f64 {
     total / labels.len() as f64
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+/// The mean of what there is.
+pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let values: Vec<f64> = values.collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
@@ -302,7 +296,7 @@ mod tests {
                 );
             }
             assert_eq!(
-                scores.classes_without_auc, case.classes_without_auc,
+                scores.without_auc, case.classes_without_auc,
                 "{}",
                 case.name
             );

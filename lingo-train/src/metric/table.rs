@@ -30,6 +30,15 @@ impl ConfusionTable {
         Self { classes, counts }
     }
 
+    /// The table of a label that holds or not: `counts[truth][prediction]`.
+    pub(super) fn of_two(counts: [[usize; 2]; 2]) -> Self {
+        let counts = counts.as_flattened().iter();
+        Self {
+            classes: 2,
+            counts: counts.map(|count| *count as f64).collect(),
+        }
+    }
+
     fn right(&self, class: usize) -> f64 {
         self.counts[class * self.classes + class]
     }
@@ -48,21 +57,23 @@ impl ConfusionTable {
         self.counts.iter().sum()
     }
 
+    /// How many predictions are right.
+    pub(super) fn correct(&self) -> f64 {
+        (0..self.classes).map(|class| self.right(class)).sum()
+    }
+
     /// Share of right predictions.
     pub fn accuracy(&self) -> f64 {
-        (0..self.classes)
-            .map(|class| self.right(class))
-            .sum::<f64>()
-            / self.total()
+        self.correct() / self.total()
     }
 
     /// Matthews' correlation coefficient, for any number of classes (Gorodkin's R_K); 0 where labels or
     /// predictions are all alike.
     pub fn mcc(&self) -> f64 {
         let total = self.total();
-        let right: f64 = (0..self.classes).map(|class| self.right(class)).sum();
         let sum = |f: &dyn Fn(usize) -> f64| (0..self.classes).map(f).sum::<f64>();
-        let both = right * total - sum(&|class| self.labelled(class) * self.predicted(class));
+        let both =
+            self.correct() * total - sum(&|class| self.labelled(class) * self.predicted(class));
         let labels = total * total - sum(&|class| self.labelled(class).powi(2));
         let predictions = total * total - sum(&|class| self.predicted(class).powi(2));
         if labels == 0.0 || predictions == 0.0 {
@@ -72,24 +83,34 @@ impl ConfusionTable {
         }
     }
 
+    pub(super) fn f1_of(&self, class: usize) -> f64 {
+        ratio(
+            2.0 * self.right(class),
+            self.labelled(class) + self.predicted(class),
+        )
+    }
+
+    pub(super) fn precision_of(&self, class: usize) -> f64 {
+        ratio(self.right(class), self.predicted(class))
+    }
+
+    pub(super) fn recall_of(&self, class: usize) -> f64 {
+        ratio(self.right(class), self.labelled(class))
+    }
+
     /// Macro average of 2tp / (labelled + predicted).
     pub fn f1(&self) -> f64 {
-        self.macro_average(|class| {
-            ratio(
-                2.0 * self.right(class),
-                self.labelled(class) + self.predicted(class),
-            )
-        })
+        self.macro_average(|class| self.f1_of(class))
     }
 
     /// Macro average of tp / predicted, 0 for a class never predicted.
     pub fn precision(&self) -> f64 {
-        self.macro_average(|class| ratio(self.right(class), self.predicted(class)))
+        self.macro_average(|class| self.precision_of(class))
     }
 
     /// Macro average of tp / labelled, 0 for a class without labels.
     pub fn recall(&self) -> f64 {
-        self.macro_average(|class| ratio(self.right(class), self.labelled(class)))
+        self.macro_average(|class| self.recall_of(class))
     }
 
     /// The mean over the classes that occur among labels or predictions, as in scikit-learn.

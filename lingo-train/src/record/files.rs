@@ -23,7 +23,7 @@ pub struct RecordError {
 pub struct TrainLine {
     /// Optimizer step, counted from 1.
     pub step: u64,
-    /// Mean cross-entropy of its batches.
+    /// Mean over what is known of its batches.
     pub loss: f64,
     /// Orthogonality penalty; empty where there is none.
     pub penalty: Option<f64>,

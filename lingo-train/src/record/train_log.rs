@@ -28,17 +28,17 @@ pub struct TrainLog {
 #[derive(Clone, Copy, Debug, Default)]
 struct Mean {
     sum: f64,
-    count: usize,
+    weight: f64,
 }
 
 impl Mean {
-    fn add(&mut self, value: f64) {
-        self.sum += value;
-        self.count += 1;
+    fn add(&mut self, value: f64, weight: f64) {
+        self.sum += value * weight;
+        self.weight += weight;
     }
 
     fn value(self) -> f64 {
-        self.sum / self.count as f64
+        self.sum / self.weight
     }
 }
 
@@ -87,8 +87,9 @@ impl Metric for TrainLog {
         let loss = scalar(&item.loss)?;
         let penalty = item.penalty.as_ref().map(scalar).transpose()?;
         self.newest = loss;
-        self.step.add(loss);
-        self.round.add(loss);
+        let known = item.known as f64;
+        self.step.add(loss, known);
+        self.round.add(loss, known);
 
         let mut ledger = lock(&self.ledger);
         ledger.state.tokens += item.tokens as u64;

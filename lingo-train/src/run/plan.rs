@@ -28,6 +28,7 @@ impl Plan {
         Rounds::new(
             self.task.train.clone(),
             self.config.train.batch_size,
+            self.length.accumulation,
             self.task.text.pad,
             self.config.seed,
             self.length.round_ends(),
