@@ -5,6 +5,7 @@
 //! arrived, so that an interrupted download is completed by the next one and never taken for a model.
 
 mod cache;
+mod client;
 mod download;
 mod error;
 mod id;

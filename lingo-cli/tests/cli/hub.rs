@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::hub_server::{COMMIT, Hub, Model};
+use crate::hub_server::{COMMIT, Hub, Manner, Model};
 use crate::place::{Place, quickstart, refused, stderr, stdout, succeeded};
 
 const ID: &str = "facebook/opt-tiny";
@@ -185,10 +185,16 @@ fn shards_are_fetched_by_their_index() {
     succeeded(&output);
     assert!(stdout(&output).contains("safetensors, 2 shards"));
     assert_eq!(hub.fetched().len(), 6);
-    // Without one of them the model is not there, and it alone is fetched again.
+    // Without one of them the model is not there, and it alone is fetched again, unless its content is there still.
     let shard = "model-00002-of-00002.safetensors";
     let folder = format!("hf/hub/models--facebook--opt-tiny/snapshots/{COMMIT}");
-    std::fs::remove_file(place.path(&format!("{folder}/{shard}"))).unwrap();
+    let path = place.path(&format!("{folder}/{shard}"));
+    let content = path.canonicalize().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    refused(&offline(&place, &["inspect", ID]), &[ID, "HF_HUB_OFFLINE"]);
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    assert_eq!(hub.fetched(), Vec::<String>::new());
+    std::fs::remove_file(content).unwrap();
     refused(&offline(&place, &["inspect", ID]), &[ID, "HF_HUB_OFFLINE"]);
     succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
     assert_eq!(hub.fetched(), [shard]);
@@ -356,4 +362,84 @@ fn a_hostile_hub_writes_nothing_outside_its_model() {
     assert_eq!(here, Vec::<String>::new());
     assert_eq!(names(&place, "hf"), ["hub"]);
     assert_eq!(names(&place, "hf/hub"), ["models--facebook--opt-tiny"]);
+}
+
+#[test]
+fn files_that_were_moved_and_are_kept_elsewhere_are_followed_without_the_token() {
+    let place = Place::new();
+    let mut model = Model::quickstart(ID);
+    model.manner = Manner::Elsewhere;
+    model.token = Some("hf_secret".to_owned());
+    model.cuts = 1;
+    let hub = Hub::start(model.clone());
+    let cache = place.path("hf");
+    let variables = [
+        ("HF_HOME", cache.to_str().unwrap()),
+        ("HF_ENDPOINT", hub.endpoint.as_str()),
+        ("HF_TOKEN", "hf_secret"),
+    ];
+    succeeded(&place.lingo_in(&variables, &["inspect", ID]));
+    for file in ["config.json", "model.safetensors"] {
+        assert_eq!(snapshot(&place, file), model.files[file], "{file}");
+    }
+    // The tag is the hub's own, not that of the server which keeps the content.
+    let blobs = names(&place, "hf/hub/models--facebook--opt-tiny/blobs");
+    assert!(
+        blobs.iter().all(|name| name.starts_with("tag-")),
+        "{blobs:?}"
+    );
+}
+
+#[test]
+fn a_hub_that_makes_no_sense_is_one_error() {
+    let cases: [(Manner, &[&str]); 8] = [
+        (Manner::Nowhere, &["config.json", "redirects", "to nowhere"]),
+        (
+            Manner::Circle,
+            &["redirects", "config.json", "more than 5 times"],
+        ),
+        (
+            Manner::Senseless,
+            &["redirects", "config.json", "`file:///etc/passwd`"],
+        ),
+        (Manner::Page, &["does not answer as", "expected value"]),
+        (
+            Manner::Size(10),
+            &["sends more of config.json than the 10 bytes"],
+        ),
+        (Manner::Size(0), &["sends more of config.json"]),
+        (
+            Manner::Size(1 << 60),
+            &["config.json", "cut off", "of 1152921504606846976 bytes"],
+        ),
+        (Manner::NoSize, &["does not say how large config.json is"]),
+    ];
+    for (manner, parts) in cases {
+        let place = Place::new();
+        let mut model = Model::quickstart(ID);
+        model.manner = manner;
+        let hub = Hub::start(model.clone());
+        let output = lingo(&place, &hub.endpoint, &["inspect", ID]);
+        refused(&output, &[&[ID][..], parts].concat());
+        // Nothing stays in the way of a hub that does.
+        let hub = Hub::start(Model::quickstart(ID));
+        succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+        let file = "config.json";
+        assert_eq!(snapshot(&place, file), model.files[file]);
+    }
+}
+
+#[test]
+fn names_in_the_list_of_files_lead_nowhere() {
+    let place = Place::new();
+    let mut model = Model::quickstart(ID);
+    for name in ["../../../evil", "/evil", "..", "config.json/../../evil"] {
+        model.put(name, b"evil");
+    }
+    let hub = Hub::start(model);
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    assert!(hub.asked().iter().all(|asked| !asked.contains("evil")));
+    let mut here = names(&place, ".");
+    here.retain(|name| !["data", "hf"].contains(&name.as_str()));
+    assert_eq!(here, Vec::<String>::new());
 }

@@ -13,6 +13,27 @@ use crate::place::quickstart;
 /// The model's commit.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// How the hub answers.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Manner {
+    /// Straight.
+    Plain,
+    /// Its repository was renamed, and another server keeps the contents, which must not see the token.
+    Elsewhere,
+    /// It redirects without saying where to.
+    Nowhere,
+    /// It redirects to itself.
+    Circle,
+    /// It redirects to what is no address.
+    Senseless,
+    /// It shows a page for people.
+    Page,
+    /// It says that every file has this size.
+    Size(u64),
+    /// It does not say how large files are.
+    NoSize,
+}
+
 /// What the hub has and how it behaves.
 #[derive(Clone)]
 pub struct Model {
@@ -30,6 +51,8 @@ pub struct Model {
     pub status: u16,
     /// How often a transfer is cut off in its middle.
     pub cuts: usize,
+    /// How it answers.
+    pub manner: Manner,
 }
 
 impl Model {
@@ -48,6 +71,7 @@ impl Model {
             token: None,
             status: 200,
             cuts: 0,
+            manner: Manner::Plain,
         }
     }
 
@@ -159,7 +183,7 @@ fn answer(
     log.lock().unwrap().push(asked);
 
     let status = match model.status {
-        200 if model.token.is_some() && token != model.token => 401,
+        200 if model.token.is_some() && token != model.token && !path.starts_with("/kept/") => 401,
         status => status,
     };
     if status != 200 {
@@ -175,41 +199,92 @@ fn answer(
             .keys()
             .map(|name| format!("{{\"rfilename\":{name:?}}}"))
             .collect();
-        let body = format!(
-            "{{\"id\":{:?},\"sha\":{:?},\"siblings\":[{}]}}",
-            model.id,
-            model.commit,
-            files.join(",")
-        );
+        let body = match model.manner {
+            Manner::Page => "<!doctype html><title>Welcome to the network</title>".to_owned(),
+            _ => format!(
+                "{{\"id\":{:?},\"sha\":{:?},\"siblings\":[{}]}}",
+                model.id,
+                model.commit,
+                files.join(",")
+            ),
+        };
         return write!(
             stream,
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
     }
-    let start = format!("/{}/resolve/{}/", model.id, model.commit);
-    let content = path
-        .strip_prefix(&start)
-        .and_then(|name| model.files.get(name));
-    let (Some(content), Some(range)) = (content, range) else {
+    let prefix = |root: &str| format!("/{root}resolve/{}/", model.commit);
+    let (own, renamed, kept) = (
+        prefix(&format!("{}/", model.id)),
+        prefix("renamed/"),
+        prefix("kept/"),
+    );
+    let is_kept = path.starts_with(&kept);
+    let name = [own, renamed, kept]
+        .iter()
+        .find_map(|start| path.strip_prefix(start.as_str()));
+    let content = name.and_then(|name| Some((name, model.files.get(name)?)));
+    let (Some((name, content)), Some(range)) = (content, range) else {
         return write!(
             stream,
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
     };
+    let described = format!(
+        "ETag: \"{}{}\"\r\nx-repo-commit: {}\r\n",
+        model.tag,
+        name.len() + content.len(),
+        model.commit
+    );
+    let port = stream.local_addr()?.port();
+    let redirect = match model.manner {
+        Manner::Nowhere => Some(String::new()),
+        Manner::Circle => Some(format!("Location: {path}\r\n")),
+        Manner::Senseless => Some("Location: file:///etc/passwd\r\n".to_owned()),
+        Manner::Elsewhere if path.starts_with("/renamed/") => Some(format!(
+            "{}Location: http://localhost:{port}/kept/resolve/{}/{name}\r\n",
+            described.replace("ETag", "x-linked-etag"),
+            model.commit
+        )),
+        Manner::Elsewhere if !is_kept => Some(format!(
+            "Location: /renamed/resolve/{}/{name}\r\n",
+            model.commit
+        )),
+        _ => None,
+    };
+    if let Some(headers) = redirect {
+        return write!(
+            stream,
+            "HTTP/1.1 302 Found\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
+    if is_kept && token.is_some() {
+        return write!(
+            stream,
+            "HTTP/1.1 400 Not Yours\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
     let (from, to) = range.trim_start_matches("bytes=").split_once('-').unwrap();
     let from: usize = from.parse().unwrap();
     let end = to.parse().map_or(content.len(), |to: usize| to + 1);
-    let part = &content[from..end];
+    let part = &content[from.min(end)..end];
+    let size = match model.manner {
+        Manner::Size(claimed) => claimed,
+        _ => content.len() as u64,
+    };
+    let of_range = match model.manner {
+        Manner::NoSize => String::new(),
+        _ => format!("Content-Range: bytes {from}-{}/{size}\r\n", end - 1),
+    };
+    let headers = if is_kept {
+        "ETag: \"of-another\"\r\n"
+    } else {
+        &described
+    };
     write!(
         stream,
-        "HTTP/1.1 206 Partial Content\r\nETag: \"{}{}\"\r\nx-repo-commit: {}\r\n\
-         Content-Range: bytes {from}-{}/{}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        model.tag,
-        path.len() + content.len(),
-        model.commit,
-        end - 1,
-        content.len(),
+        "HTTP/1.1 206 Partial Content\r\n{headers}{of_range}Content-Length: {}\r\nConnection: close\r\n\r\n",
         part.len()
     )?;
     let mut sent = part.len();

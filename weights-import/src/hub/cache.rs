@@ -1,8 +1,8 @@
-//! What the cache has already.
+//! What the cache has, laid out as Hugging Face's own tools do: contents by tag in `blobs`, links to them by name in
+//! `snapshots`, a folder a commit, and the commits of branches in `refs`.
 
-use std::path::Path;
-
-use hf_hub::{Cache, Repo, RepoType};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::id::is_commit;
 use super::needed::{self, CONFIG, Weights};
@@ -22,27 +22,68 @@ pub(super) enum Cached {
     WithoutTokenizer(Snapshot),
 }
 
-/// The repository at a revision, as `hf-hub` names it.
-pub(super) fn repository(id: &HubId, revision: &str) -> Repo {
-    Repo::with_revision(id.repository(), RepoType::Model, revision.to_owned())
+/// A model's folder in the cache.
+#[derive(Debug)]
+pub(super) struct Place(PathBuf);
+
+impl Place {
+    /// The model's folder, which need not be there.
+    pub(super) fn of(cache: &Path, id: &HubId) -> Self {
+        Self(cache.join(format!("models--{}--{}", id.owner(), id.name())))
+    }
+
+    /// The files of a commit.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.0.join("snapshots").join(commit)
+    }
+
+    /// The content with a tag.
+    pub(super) fn blob(&self, tag: &str) -> PathBuf {
+        self.0.join("blobs").join(tag)
+    }
+
+    /// Gives a content a name in a snapshot.
+    pub(super) fn link(&self, tag: &str, commit: &str, file: &str) -> io::Result<()> {
+        let folder = self.snapshot(commit);
+        std::fs::create_dir_all(&folder)?;
+        let name = folder.join(file);
+        let target = Path::new("../../blobs").join(tag);
+        #[cfg(unix)]
+        let linked = std::os::unix::fs::symlink(target, &name);
+        #[cfg(windows)]
+        let linked = std::os::windows::fs::symlink_file(target, &name);
+        #[cfg(not(any(unix, windows)))]
+        let linked = Err(io::Error::from(io::ErrorKind::Unsupported));
+        match linked {
+            // Not every file system, nor every user, has links.
+            Err(_) if !name.exists() => std::fs::rename(self.blob(tag), name),
+            _ => Ok(()),
+        }
+    }
+
+    /// The commit that a revision stands for.
+    fn commit(&self, revision: &str) -> Option<String> {
+        if is_commit(revision) {
+            return Some(revision.to_owned());
+        }
+        let text = std::fs::read_to_string(self.0.join("refs").join(revision)).ok()?;
+        let commit = text.trim();
+        is_commit(commit).then(|| commit.to_owned())
+    }
+
+    /// Says which commit a revision stands for.
+    pub(super) fn refer(&self, revision: &str, commit: &str) -> io::Result<()> {
+        let folder = self.0.join("refs");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(revision), commit)
+    }
 }
 
 /// The model, if its configuration and weights are in the cache.
 pub(super) fn find(cache: &Path, id: &HubId) -> Option<Cached> {
-    let revision = id.revision().unwrap_or(MAIN);
-    let repo = repository(id, revision);
-    let root = cache.join(repo.folder_name());
-    let commit = match is_commit(revision) {
-        true => revision.to_owned(),
-        false => {
-            let text = std::fs::read_to_string(root.join("refs").join(revision)).ok()?;
-            let commit = text.trim().to_owned();
-            is_commit(&commit).then_some(commit)?
-        }
-    };
-    let folder = Cache::new(cache.to_owned())
-        .repo(repo)
-        .pointer_path(&commit);
+    let place = Place::of(cache, id);
+    let commit = place.commit(id.revision().unwrap_or(MAIN))?;
+    let folder = place.snapshot(&commit);
     let has = |file: &str| folder.join(file).is_file();
     if !has(CONFIG) || !has_weights(&folder, has) {
         return None;

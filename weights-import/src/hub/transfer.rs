@@ -1,28 +1,29 @@
 //! One file after another from the hub into the cache.
 
-use std::io::ErrorKind;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hf_hub::CacheRepo;
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{Api, ApiError, ApiRepo};
+use ureq::http::StatusCode;
 
-use super::download::Job;
-use super::id::is_plain;
+use super::cache::Place;
+use super::client::{Client, Described, Failure};
 use super::{HubError, HubEvent};
 
 /// How often a file is asked for; each time goes on where the last ended.
 const TRIES: usize = 3;
+/// How often a lock is tried for.
+const LOCK_TRIES: usize = 5;
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Bytes that are written at a time.
+const BUFFER_BYTES: usize = 1 << 17;
 
 /// Fetches the files of one commit.
 pub(super) struct Fetcher<'a> {
-    pub(super) job: Job<'a>,
-    pub(super) api: Api,
-    pub(super) repo: ApiRepo,
-    pub(super) cache: CacheRepo,
+    pub(super) client: &'a Client<'a>,
+    pub(super) place: &'a Place,
     /// The commit.
     pub(super) commit: &'a str,
     /// Where its files go.
@@ -37,71 +38,125 @@ impl Fetcher<'_> {
         if path.is_file() {
             return Ok(path);
         }
-        let job = self.job;
-        let metadata = self.api.metadata(&self.repo.url(file));
-        let metadata = metadata.map_err(|error| job.failed(error))?;
-        // Both become parts of paths; proxies that compress make the tag a weak one.
-        let (commit, tag) = (metadata.commit_hash(), metadata.etag());
-        if commit != self.commit || !is_plain(tag.strip_prefix("W/").unwrap_or(tag)) {
-            return Err(job.answer(format!("{file} is of commit `{commit}`, tag `{tag}`")));
+        let client = self.client;
+        let Described { tag, bytes } = client
+            .describe(self.commit, file)
+            .map_err(|failure| client.failed(failure))?;
+        let blob = self.place.blob(&tag);
+        if !has_size(&blob, bytes) {
+            (self.observer)(HubEvent::File { name: file, bytes });
+            self.download(file, &blob, bytes)?;
         }
-        let bytes = metadata.size() as u64;
-        let blob = self.cache.blob_path(tag);
-        // A link to nothing, and a part that is no beginning of the file, would stay in the way for ever.
-        remove(&path).map_err(|source| job.cache(source))?;
-        let part = blob.with_extension("part");
-        if part.metadata().is_ok_and(|part| part.len() >= bytes) {
-            remove(&part).map_err(|source| job.cache(source))?;
-        }
-        (self.observer)(HubEvent::File { name: file, bytes });
-        self.download(file)?;
-        let found = path.metadata().map_err(|source| job.cache(source))?.len();
-        if found == bytes {
-            return Ok(path);
-        }
-        for wrong in [&path, &blob] {
-            remove(wrong).map_err(|source| job.cache(source))?;
-        }
-        Err(self.cut_off(file, format!("{found} of {bytes} bytes")))
+        // A link to nothing would stay in the way for ever.
+        remove(&path)
+            .and_then(|()| self.place.link(&tag, self.commit, file))
+            .map_err(|source| client.cache(source))?;
+        Ok(path)
     }
 
-    /// Fetches a file, going on after interruptions.
-    fn download(&mut self, file: &str) -> Result<(), HubError> {
+    /// Fetches a content, going on after interruptions.
+    fn download(&mut self, file: &str, blob: &Path, bytes: u64) -> Result<(), HubError> {
         let mut tries = 1;
         loop {
-            let progress = Meter {
-                observer: self.observer,
-                received: 0,
+            let reason = match self.receive(file, blob, bytes) {
+                Ok(()) => return Ok(()),
+                Err(Failure::Request(error)) if is_interruption(&error) => error.to_string(),
+                Err(failure) => return Err(self.client.failed(failure)),
             };
-            let error = match self.repo.download_with_progress(file, progress) {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
-            if !is_interruption(&error) {
-                return Err(self.job.failed(error));
-            }
             if tries == TRIES {
-                return Err(self.cut_off(file, error.to_string()));
+                return Err(HubError::CutOff {
+                    id: self.client.id.clone(),
+                    file: file.to_owned(),
+                    reason,
+                });
             }
             tries += 1;
             std::thread::sleep(PAUSE);
         }
     }
 
-    fn cut_off(&self, file: &str, reason: String) -> HubError {
-        HubError::CutOff {
-            id: self.job.id.clone(),
-            file: file.to_owned(),
-            reason,
+    /// Receives what is missing of a content; never more than it is said to have.
+    fn receive(&mut self, file: &str, blob: &Path, bytes: u64) -> Result<(), Failure> {
+        let cache = Failure::Cache;
+        if let Some(folder) = blob.parent() {
+            std::fs::create_dir_all(folder).map_err(cache)?;
         }
+        let _lock = lock(beside(blob, "lock"))?;
+        let path = beside(blob, "part");
+        let mut options = OpenOptions::new();
+        let mut part = options
+            .append(true)
+            .create(true)
+            .open(&path)
+            .map_err(cache)?;
+        let mut received = part.metadata().map_err(cache)?.len();
+        // No beginning of this file.
+        if received >= bytes {
+            part.set_len(0).map_err(cache)?;
+            received = 0;
+        }
+        let answer = self.client.content(self.commit, file, received)?;
+        if answer.status() != StatusCode::PARTIAL_CONTENT {
+            // It comes from its beginning, whatever was asked for.
+            part.set_len(0).map_err(cache)?;
+            received = 0;
+        }
+        let mut content = answer.into_body().into_reader();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            (self.observer)(HubEvent::Received(received));
+            let read = content.read(&mut buffer).map_err(ureq::Error::Io)?;
+            received += read as u64;
+            if received > bytes {
+                remove(&path).map_err(cache)?;
+                let problem =
+                    format!("it sends more of {file} than the {bytes} bytes it speaks of");
+                return Err(Failure::Answer(problem));
+            }
+            if read == 0 {
+                break;
+            }
+            part.write_all(&buffer[..read]).map_err(cache)?;
+        }
+        if received < bytes {
+            let cut = format!("{received} of {bytes} bytes");
+            return Err(ureq::Error::Io(io::Error::new(ErrorKind::UnexpectedEof, cut)).into());
+        }
+        std::fs::rename(path, blob).map_err(cache)
     }
 }
 
+/// Keeps other processes from a content until it is dropped.
+fn lock(path: PathBuf) -> Result<File, Failure> {
+    let file = File::create(&path).map_err(Failure::Cache)?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::Error(source)) => return Err(Failure::Cache(source)),
+        }
+    }
+    Err(Failure::Locked(path))
+}
+
+/// A file that belongs to a content.
+fn beside(blob: &Path, extension: &str) -> PathBuf {
+    let mut name = blob.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
+fn has_size(path: &Path, bytes: u64) -> bool {
+    path.metadata().is_ok_and(|file| file.len() == bytes)
+}
+
 /// Whether asking again may help.
-fn is_interruption(error: &ApiError) -> bool {
-    let of_network = |error: &std::io::Error| {
-        use ErrorKind as Kind;
-        matches!(
+fn is_interruption(error: &ureq::Error) -> bool {
+    use ErrorKind as Kind;
+    match error {
+        ureq::Error::StatusCode(status) => *status >= 500,
+        ureq::Error::Io(error) => matches!(
             error.kind(),
             Kind::ConnectionReset
                 | Kind::ConnectionAborted
@@ -109,42 +164,15 @@ fn is_interruption(error: &ApiError) -> bool {
                 | Kind::TimedOut
                 | Kind::UnexpectedEof
                 | Kind::Other
-        )
-    };
-    match error {
-        ApiError::IoError(error) => of_network(error),
-        ApiError::RequestError(error) => match &**error {
-            ureq::Error::StatusCode(status) => *status >= 500,
-            ureq::Error::Io(error) => of_network(error),
-            _ => true,
-        },
-        _ => false,
+        ),
+        _ => true,
     }
 }
 
 /// Removes a file or a link, if there is one.
-fn remove(path: &Path) -> Result<(), std::io::Error> {
+fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Adds up what arrives.
-struct Meter<'a> {
-    observer: &'a mut dyn FnMut(HubEvent<'_>),
-    received: u64,
-}
-
-impl Progress for Meter<'_> {
-    fn init(&mut self, _size: usize, _file: &str) {
-        self.received = 0;
-    }
-
-    fn update(&mut self, bytes: usize) {
-        self.received += bytes as u64;
-        (self.observer)(HubEvent::Received(self.received));
-    }
-
-    fn finish(&mut self) {}
 }
