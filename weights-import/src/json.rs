@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use crate::error::ImportError;
 use crate::mapped::is_lfs_pointer;
 
+/// The largest size that a model can have in any direction, so that the product of two can be counted.
+pub(crate) const MOST: usize = i32::MAX as usize;
+
 /// A JSON object and the file it came from.
 #[derive(Debug)]
 pub(crate) struct JsonFile {
@@ -92,13 +95,13 @@ impl JsonFile {
         }
     }
 
-    /// A size: a whole number above 0.
+    /// A size: a whole number from 1 to [`MOST`].
     pub(crate) fn size(&self, key: &str) -> Result<usize, ImportError> {
         self.get(key)
             .and_then(Value::as_u64)
             .and_then(|value| usize::try_from(value).ok())
-            .filter(|&value| value > 0)
-            .ok_or_else(|| self.bad(key, "a whole number above 0"))
+            .filter(|value| (1..=MOST).contains(value))
+            .ok_or_else(|| self.bad(key, format!("a whole number from 1 to {MOST}")))
     }
 
     /// A size that may be left out.

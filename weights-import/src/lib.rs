@@ -19,6 +19,8 @@
 //!
 //! [`hub`] fetches such folders from the Hugging Face hub; [`export`] writes whatever was read as one compact folder.
 
+#[cfg(test)]
+mod allocation;
 mod bpe;
 mod checkpoint;
 mod encoding;

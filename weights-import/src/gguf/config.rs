@@ -7,6 +7,7 @@ use lingo_core::models::llama::LlamaConfig;
 
 use crate::error::ImportError;
 use crate::gguf::header::{Header, Value};
+use crate::json::MOST;
 
 /// The values of `general.architecture` that can be read.
 const ARCHITECTURES: &[&str] = &["llama"];
@@ -63,7 +64,7 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// A size above 0, if the key is there. A list of one value a layer counts when all are the same.
+    /// A size from 1 to [`MOST`], if the key is there. A list of one value a layer counts when all are the same.
     fn optional_size(&self, key: &str) -> Result<Option<usize>, ImportError> {
         let number = match self.get(key) {
             None => return Ok(None),
@@ -72,17 +73,20 @@ impl<'a> Metadata<'a> {
                 [first, rest @ ..] if rest.iter().all(|item| item == first) => (*first).into(),
                 _ => return Err(self.unsupported(key, "different for each layer", "one value")),
             },
-            Some(_) => return Err(self.bad(key, "a whole number above 0")),
+            Some(_) => return Err(self.not_a_size(key)),
         };
         match usize::try_from(number) {
-            Ok(size) if size > 0 => Ok(Some(size)),
-            _ => Err(self.bad(key, "a whole number above 0")),
+            Ok(size) if (1..=MOST).contains(&size) => Ok(Some(size)),
+            _ => Err(self.not_a_size(key)),
         }
     }
 
     fn size(&self, key: &str) -> Result<usize, ImportError> {
-        self.optional_size(key)?
-            .ok_or_else(|| self.bad(key, "a whole number above 0"))
+        self.optional_size(key)?.ok_or_else(|| self.not_a_size(key))
+    }
+
+    fn not_a_size(&self, key: &str) -> ImportError {
+        self.bad(key, &format!("a whole number from 1 to {MOST}"))
     }
 
     /// A number above 0, if the key is there.

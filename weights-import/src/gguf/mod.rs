@@ -6,6 +6,7 @@ mod header;
 mod keys;
 mod sentencepiece;
 mod tokenizer;
+mod types;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +14,6 @@ use std::path::Path;
 use lingo_core::models::ModelConfig;
 
 use crate::checkpoint::Contents;
-use crate::encoding::Encoding;
 use crate::error::ImportError;
 use crate::hf;
 use crate::mapped::MappedFile;
@@ -22,10 +22,6 @@ use crate::tokenizer::TextTokenizer;
 
 use config::Metadata;
 use header::{Header, TensorEntry};
-
-/// The element types that can be read, for messages.
-const SUPPORTED_TYPES: &str =
-    "F32, F16, BF16, F64, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
 
 /// Maps the file and lists its tensors.
 pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Contents), ImportError> {
@@ -44,6 +40,7 @@ pub(crate) fn open(path: &Path) -> Result<(ModelConfig, Contents), ImportError> 
     for entry in &header.tensors {
         tensors.push(stored(&file, &header, entry, &config, head_dim)?);
     }
+    refuse_shared_data(path, &tensors)?;
     refuse_stretched_rotary(&file, &tensors)?;
     let contents = Contents {
         format: format!("GGUF, {}", prevalent_type(&tensors)),
@@ -84,11 +81,11 @@ fn stored(
         expected,
         found,
     };
-    let encoding = encoding(entry.element).ok_or_else(|| ImportError::ElementType {
+    let encoding = types::encoding(entry.element).ok_or_else(|| ImportError::ElementType {
         path: file.path().to_owned(),
         tensor: entry.name.clone(),
-        found: type_name(entry.element),
-        supported: SUPPORTED_TYPES,
+        found: types::name(entry.element),
+        supported: types::SUPPORTED,
     })?;
     // `ne` has the innermost dimension first; row-major shapes have it last.
     let shape = entry
@@ -154,6 +151,30 @@ fn stored(
     })
 }
 
+/// No bytes are those of two tensors: a small file could claim to be any number of large ones.
+fn refuse_shared_data(path: &Path, tensors: &[Stored]) -> Result<(), ImportError> {
+    let mut places: Vec<_> = tensors
+        .iter()
+        .filter_map(|tensor| match &tensor.place {
+            Place::Mapped { range, .. } => Some((range.start, range.end, &*tensor.source)),
+            Place::Pytorch(_) => None,
+        })
+        .collect();
+    places.sort_unstable();
+    match places
+        .array_windows()
+        .find(|[(_, end, _), (start, ..)]| start < end)
+    {
+        None => Ok(()),
+        Some([(_, end, first), (start, _, second)]) => Err(ImportError::Damaged {
+            path: path.to_owned(),
+            place: format!("tensor `{second}`"),
+            expected: "data of its own".to_owned(),
+            found: format!("{} bytes of tensor `{first}`", end - start),
+        }),
+    }
+}
+
 /// Llama 3.1 and later store how their rotary frequencies are stretched as a tensor; all ones mean not at all.
 fn refuse_stretched_rotary(file: &MappedFile, tensors: &[Stored]) -> Result<(), ImportError> {
     let Some(tensor) = tensors
@@ -195,53 +216,6 @@ fn prevalent_type(tensors: &[Stored]) -> &str {
         .into_iter()
         .max_by_key(|(_, count)| *count)
         .map_or("F32", |(name, _)| name)
-}
-
-/// GGML's numbers of the types that can be read.
-fn encoding(number: u32) -> Option<Encoding> {
-    Some(match number {
-        0 => Encoding::F32,
-        1 => Encoding::F16,
-        2 => Encoding::Q4_0,
-        3 => Encoding::Q4_1,
-        6 => Encoding::Q5_0,
-        7 => Encoding::Q5_1,
-        8 => Encoding::Q8_0,
-        12 => Encoding::Q4K,
-        13 => Encoding::Q5K,
-        14 => Encoding::Q6K,
-        28 => Encoding::F64,
-        30 => Encoding::Bf16,
-        _ => return None,
-    })
-}
-
-/// Names of the others, for messages.
-fn type_name(number: u32) -> String {
-    let name = match number {
-        9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
-        15 => "Q8_K",
-        16 => "IQ2_XXS",
-        17 => "IQ2_XS",
-        18 => "IQ3_XXS",
-        19 => "IQ1_S",
-        20 => "IQ4_NL",
-        21 => "IQ3_S",
-        22 => "IQ2_S",
-        23 => "IQ4_XS",
-        24 => "I8",
-        25 => "I16",
-        26 => "I32",
-        27 => "I64",
-        29 => "IQ1_M",
-        34 => "TQ1_0",
-        35 => "TQ2_0",
-        39 => "MXFP4",
-        other => return format!("number {other}"),
-    };
-    name.to_owned()
 }
 
 #[cfg(test)]

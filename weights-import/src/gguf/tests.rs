@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod damage;
+mod hostile;
 mod tokenizer;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! Folders in Hugging Face's layout: `config.json` beside safetensors or `pytorch_model.bin`.
 
 pub(crate) mod config;
+mod header;
 pub(crate) mod index;
 pub(crate) mod keys;
 pub(crate) mod pytorch;

@@ -2,6 +2,8 @@
 
 mod config;
 mod damage;
+mod hostile;
+mod pickles;
 mod tokenizer;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! Adapters of Hugging Face's PEFT: `adapter_config.json` beside `adapter_model.safetensors`.
 
+mod parts;
 mod read;
 mod write;
 

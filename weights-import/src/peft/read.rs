@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use burn::tensor::TensorData;
 use lingo_core::models::ModelConfig;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{CONFIG_FILE, Factors, PREFIX, PeftAdapter, RANK_EPSILON, TENSORS_FILE, reshaped};
+use super::parts::{Parts, unfit};
+use super::{CONFIG_FILE, PeftAdapter, RANK_EPSILON};
 use crate::error::ImportError;
-use crate::hf::{keys, safetensors};
 use crate::json::JsonFile;
 
 /// Settings that make an adapter something else, where they are neither false nor null.
@@ -30,6 +29,9 @@ const VARIANTS: [&str; 14] = [
     "velora_config",
     "use_bdlora",
 ];
+
+/// How large what a regular expression becomes may be; names of modules want little.
+const MOST_PATTERN_BYTES: usize = 1 << 20;
 
 impl PeftAdapter {
     /// Whether a folder holds an adapter of PEFT's.
@@ -67,7 +69,15 @@ impl PeftAdapter {
             Some(other) => return Err(file.unsupported("bias", other, "none")),
         }
         let alpha = file.number_or("lora_alpha", 8.0)?;
-        let patterns = alphas(&file)?;
+        // PEFT's AdaLoRA reads neither, and has another use for the name of the latter.
+        let [alphas, ranks] = match singular_values {
+            true => [Vec::new(), Vec::new()],
+            false => [
+                patterns(&file, "alpha_pattern")?,
+                patterns(&file, "rank_pattern")?,
+            ],
+        };
+        let rank = file.number_or("r", 8.0)?;
         let divisor: Box<dyn Fn(usize) -> f64> = if singular_values {
             let initial = file.number_or("init_r", 12.0)? + RANK_EPSILON;
             Box::new(move |_| initial)
@@ -84,12 +94,13 @@ impl PeftAdapter {
             if factors.rank() == 0 {
                 continue; // pruned altogether
             }
-            let given = patterns
-                .iter()
-                .find(|(pattern, _)| pattern.is_match(&module));
-            // PEFT's AdaLoRA does not read the pattern.
-            let given = given.filter(|_| !singular_values);
-            let alpha = given.map_or(alpha, |(_, alpha)| *alpha);
+            let expected = of_module(&ranks, &module).unwrap_or(rank);
+            if !singular_values && expected != factors.rank() as f64 {
+                let found = factors.rank();
+                let reason = format!("its rank is {found}, {CONFIG_FILE} says {expected}");
+                return Err(unfit(folder, &path, reason));
+            }
+            let alpha = of_module(&alphas, &module).unwrap_or(alpha);
             let scale = alpha / divisor(factors.rank());
             if !scale.is_finite() || scale == 0.0 {
                 return Err(file.bad("lora_alpha", "a number other than 0, over a rank above 0"));
@@ -116,148 +127,35 @@ impl PeftAdapter {
     }
 }
 
-/// `alpha_pattern`: regular expressions for the ends of modules' names.
-fn alphas(file: &JsonFile) -> Result<Vec<(Regex, f64)>, ImportError> {
-    const KEY: &str = "alpha_pattern";
+/// `alpha_pattern` and `rank_pattern`: numbers under regular expressions for the ends of modules' names.
+fn patterns(file: &JsonFile, key: &str) -> Result<Vec<(Regex, f64)>, ImportError> {
     let expected = "an object of numbers under regular expressions";
-    let Some(patterns) = file.get(KEY) else {
+    let Some(patterns) = file.get(key) else {
         return Ok(Vec::new());
     };
     let patterns = patterns
         .as_object()
-        .ok_or_else(|| file.bad(KEY, expected))?;
+        .ok_or_else(|| file.bad(key, expected))?;
     patterns
         .iter()
-        .map(|(pattern, alpha)| {
-            let pattern = Regex::new(&format!("^(.*\\.)?({pattern})$"));
-            let pattern = pattern.map_err(|_| file.bad(KEY, expected))?;
-            let alpha = alpha.as_f64().ok_or_else(|| file.bad(KEY, expected))?;
-            Ok((pattern, alpha))
+        .map(|(pattern, number)| {
+            let pattern = RegexBuilder::new(&format!("^(.*\\.)?({pattern})$"))
+                .size_limit(MOST_PATTERN_BYTES)
+                .build();
+            let pattern = pattern.map_err(|_| file.bad(key, expected))?;
+            let number = number.as_f64().ok_or_else(|| file.bad(key, expected))?;
+            Ok((pattern, number))
         })
         .collect()
 }
 
-/// The file's tensors, sorted into what they belong to.
-struct Parts {
-    /// Canonical path and PEFT's name of each adapted module.
-    modules: BTreeMap<String, String>,
-    factors: BTreeMap<(String, &'static str), TensorData>,
-    /// By canonical name.
-    rest: BTreeMap<String, TensorData>,
+/// The number of the first pattern that fits a module.
+fn of_module(patterns: &[(Regex, f64)], module: &str) -> Option<f64> {
+    let found = patterns
+        .iter()
+        .find(|(pattern, _)| pattern.is_match(module));
+    found.map(|(_, number)| *number)
 }
 
-impl Parts {
-    fn read(folder: &Path, model: &ModelConfig) -> Result<Self, ImportError> {
-        let path = folder.join(TENSORS_FILE);
-        if !path.is_file() {
-            return Err(ImportError::NoAdapterWeights {
-                folder: folder.to_owned(),
-                expected: TENSORS_FILE,
-            });
-        }
-        let contents = safetensors::open(model, std::slice::from_ref(&path), None)?;
-        let mut parts = Self {
-            modules: BTreeMap::new(),
-            factors: BTreeMap::new(),
-            rest: BTreeMap::new(),
-        };
-        for tensor in &contents.tensors {
-            let data = tensor
-                .read(&contents.files)
-                .map_err(|reason| unfit(folder, &tensor.source, reason))?;
-            let name = tensor.source.strip_prefix(PREFIX).unwrap_or(&tensor.source);
-            let before = match factor(name) {
-                Some((module, which)) => {
-                    let path = keys::canonical(module);
-                    parts.modules.insert(path.clone(), module.to_owned());
-                    parts.factors.insert((path, which), data)
-                }
-                None => parts.rest.insert(keys::canonical(name), data),
-            };
-            if before.is_some() {
-                let reason = "another tensor of the file stands for the same".to_owned();
-                return Err(unfit(folder, &tensor.source, reason));
-            }
-        }
-        Ok(parts)
-    }
-
-    fn factors(
-        &mut self,
-        folder: &Path,
-        path: &str,
-        singular_values: bool,
-    ) -> Result<Factors, ImportError> {
-        let mut take = |which: &'static str| {
-            let data = self.factors.remove(&(path.to_owned(), which));
-            data.ok_or_else(|| unfit(folder, &format!("{path}.{which}"), "it is missing".into()))
-        };
-        let (q, p) = (take("lora_A")?, take("lora_B")?);
-        let lambda = match singular_values {
-            true => Some(take("lora_E")?),
-            false => None,
-        };
-        let rank = match (&q.shape()[..], &p.shape()[..]) {
-            (&[rank, _], &[_, columns]) if rank == columns => rank,
-            (a, b) => {
-                let reason = format!("lora_A of shape {a:?} does not go with lora_B of {b:?}");
-                return Err(unfit(folder, path, reason));
-            }
-        };
-        let lambda = lambda.map(|lambda| match lambda.num_elements() == rank {
-            true => Ok(reshaped(&lambda, &[rank])),
-            false => {
-                let reason = format!(
-                    "lora_E of shape {:?} does not go with rank {rank}",
-                    &lambda.shape()[..]
-                );
-                Err(unfit(folder, path, reason))
-            }
-        });
-        Ok(Factors {
-            p,
-            q,
-            lambda: lambda.transpose()?,
-        })
-    }
-
-    /// The tensors of the head; whatever else is left over would be lost.
-    fn head(
-        self,
-        folder: &Path,
-        model: &ModelConfig,
-    ) -> Result<BTreeMap<String, TensorData>, ImportError> {
-        if let Some((path, which)) = self.factors.into_keys().next() {
-            let reason = "it belongs to no complete correction".to_owned();
-            return Err(unfit(folder, &format!("{path}.{which}"), reason));
-        }
-        for name in self.rest.keys() {
-            if keys::head_layer(model, name).is_none() {
-                let reason =
-                    "it is no part of a correction, nor of the classification head".to_owned();
-                return Err(unfit(folder, name, reason));
-            }
-        }
-        Ok(self.rest)
-    }
-}
-
-/// The module and the part of a correction that a name without prefix stands for.
-fn factor(name: &str) -> Option<(&str, &'static str)> {
-    let name = name.strip_suffix(".weight").unwrap_or(name);
-    let name = name.strip_suffix(".default").unwrap_or(name);
-    ["lora_A", "lora_B", "lora_E"]
-        .into_iter()
-        .find_map(|which| {
-            let module = name.strip_suffix(which)?.strip_suffix('.')?;
-            Some((module, which))
-        })
-}
-
-fn unfit(folder: &Path, tensor: &str, reason: String) -> ImportError {
-    ImportError::AdapterTensor {
-        path: folder.join(TENSORS_FILE),
-        tensor: tensor.to_owned(),
-        reason,
-    }
-}
+#[cfg(test)]
+mod tests;

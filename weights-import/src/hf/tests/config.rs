@@ -136,7 +136,7 @@ fn a_post_norm_opt_has_projections_and_no_last_norm() {
 
 #[test]
 fn a_vocabulary_that_the_table_does_not_have_is_an_error_before_anything_is_made_of_its_size() {
-    for size in [5_u64, 7, u64::from(u32::MAX), 1 << 40] {
+    for size in [5, 7, i32::MAX] {
         let mut config = config();
         config["vocab_size"] = json!(size);
         let folder = model(&config, &tensors(""));
