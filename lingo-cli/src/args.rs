@@ -17,6 +17,7 @@ use weights_import::export::FloatType;
 #[command(after_help = "Examples:
   lingo train configs/quickstart.toml
   lingo train run.toml --set adapter.method=lora --set train.learning_rate=3e-4 --device wgpu
+  lingo train configs/task/h3.toml configs/model/opt-125m.toml configs/method/lingo.toml
   lingo predict runs/run --input genes.fasta --output genes.csv
   lingo inspect models/opt-125m --data data/prom_300_tata")]
 pub struct Args {
@@ -43,6 +44,9 @@ pub enum Verb {
     Compare(CompareArgs),
     /// Measure how fast training steps are, without training.
     Bench(BenchArgs),
+    /// Show what a run file comes to, or check run files.
+    #[command(subcommand)]
+    Config(ConfigVerb),
     /// List the devices that this build can compute on.
     Devices,
 }
@@ -57,7 +61,7 @@ checkpoint/ and result.json."
 pub struct TrainArgs {
     #[command(flatten)]
     pub run: RunArgs,
-    /// The run folder [default: output.dir of the run file, else runs/NAME for NAME.toml].
+    /// The run folder [default: output.dir of the run file, else runs/NAME for NAME.toml, or runs/A-B for A.toml B.toml].
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace a run folder that exists.
@@ -150,16 +154,47 @@ pub struct BenchArgs {
     pub steps: usize,
 }
 
+/// What to do with run files.
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Print the resolved run file, each key with the place that its value comes from.
+    Show(ShowArgs),
+    /// Check a run file, or every combination of tasks, models and methods of a folder, without data and weights.
+    Check(CheckArgs),
+}
+
+/// Arguments of `config show`.
+#[derive(Debug, clap::Args)]
+pub struct ShowArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `config check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// A run file, or several that make up one; or a folder with combinations.toml and the folders task, model and
+    /// method.
+    #[arg(value_name = "RUN.toml|DIR", default_value = "configs")]
+    pub files: Vec<PathBuf>,
+    /// Replace a key, for example train.epochs=2; may be given often.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+}
+
 /// A run file and what replaces its keys.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// The run file.
-    #[arg(value_name = "RUN.toml")]
-    pub file: PathBuf,
+    /// The run file; of several, such as a task, a model and a method, each one is over those before it.
+    #[arg(value_name = "RUN.toml", required = true)]
+    pub files: Vec<PathBuf>,
     /// Replace a key of the run file, for example train.epochs=2; may be given often.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
-    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray.
+    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray; short for --set device=DEVICE.
     #[arg(long)]
     pub device: Option<String>,
 }
@@ -221,6 +256,7 @@ impl PromptArgs {
     /// The prompt that the options give; what they leave out is empty.
     pub fn prompt_or_none(&self) -> PromptConfig {
         PromptConfig {
+            domain: None,
             prefix: Some(self.prefix().unwrap_or_default()),
             suffix: Some(self.suffix().unwrap_or_default()),
         }

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Import(args) => command::import::run(&args),
         Verb::Compare(args) => command::compare::run(&args),
         Verb::Bench(args) => command::bench::run(&args),
+        Verb::Config(verb) => command::config::run(&verb),
         Verb::Devices => command::devices::run(),
     };
     match outcome {

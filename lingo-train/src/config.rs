@@ -1,33 +1,35 @@
 //! The run file: everything that a training run depends on, checked once and immutable afterwards.
 //!
-//! A run file is TOML. [`RunConfig::load`] reads it, applies `--set key=value` overrides, checks every key and
-//! reports all problems at once. [`RunConfig::to_toml`] writes the resolved configuration in full, defaults
-//! included, and what it writes loads again to the same configuration.
+//! A run file is TOML, and may extend others. [`Resolved::load`] reads them, puts `--set key=value` overrides on top,
+//! checks every key and reports all problems at once, each with its place. [`RunConfig::to_toml`] writes the resolved
+//! configuration in full, defaults included, and what it writes loads again to the same configuration.
 
 mod adapter;
 mod bound;
+mod combinations;
 mod error;
 mod keys;
+mod layers;
 mod names;
+mod origin;
 mod overrides;
 mod read;
+mod resolved;
 mod sections;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use toml::Table;
 
 pub use adapter::{AdapterConfig, Method};
+pub use combinations::{CombinationTable, Combinations};
 pub use error::{ConfigError, Problem};
+pub use origin::{Origin, Source};
+pub use resolved::{Entry, Idle, Resolved};
 pub use sections::{
     DataConfig, DataFiles, OutputConfig, PromptConfig, Restrict, TokenizerConfig, TokenizerKind,
     TrainConfig,
 };
-
-use keys::read_run;
-use overrides::Overrides;
-use read::Reader;
 
 /// A whole run, as the run file and the overrides describe it. Every field is a key of the file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,58 +55,12 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// Reads a run file and applies `overrides`, pairs of a dotted key and a value as `--set` gives them.
-    ///
-    /// An override's value is read as a TOML value, and as plain text where it is none: `train.epochs=2`,
-    /// `adapter.targets=["Wq"]`, `device=wgpu:0`. Escapes such as `\n` need TOML's quotes:
-    /// `prompt.suffix="\nAnnotation:"`.
-    ///
-    /// A relative path in the run file is taken from the run file's folder if it exists there, else from the
-    /// current directory; in an override, and in `output.dir`, always from the current directory. The splits
-    /// `data.train`, `data.dev` and `data.test` are looked for in `data.dir` first. All paths are absolute in the
-    /// result, so that the resolved configuration means the same wherever it is read; a `model` of the form
-    /// `owner/name` that is no path stays as it is.
+    /// The configuration of one run file; [`Resolved::load`] is for several, and also tells where values come from.
     ///
     /// # Errors
-    /// If the file cannot be read or is no TOML; else one error that lists every unknown key, wrong type and
-    /// impossible value.
+    /// As for [`Resolved::load`].
     pub fn load(path: &Path, overrides: &[(String, String)]) -> Result<RunConfig, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, path, folder, overrides)
-    }
-
-    /// As [`load`](Self::load), from the text of a run file; `path` names it in errors and relative paths are
-    /// looked for in `folder` first.
-    ///
-    /// # Errors
-    /// As for [`load`](Self::load).
-    pub fn parse(
-        text: &str,
-        path: &Path,
-        folder: &Path,
-        overrides: &[(String, String)],
-    ) -> Result<RunConfig, ConfigError> {
-        let mut table: Table =
-            text.parse()
-                .map_err(|source: toml::de::Error| ConfigError::Syntax {
-                    path: path.to_owned(),
-                    source: Box::new(source),
-                })?;
-        let overrides = Overrides::apply(&mut table, overrides);
-        let mut reader = Reader::new(&table, overrides, folder);
-        let config = read_run(&mut reader);
-        let problems = reader.finish();
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
-            _ => Err(ConfigError::Invalid {
-                path: path.to_owned(),
-                problems,
-            }),
-        }
+        Ok(Resolved::load(&[path], overrides)?.config)
     }
 
     /// The configuration in full as TOML.

@@ -1,6 +1,7 @@
 //! A task made ready for a model: data read, tokenised, and the tokens that it can reach.
 
 mod encoder;
+mod fit;
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use lingo_core::models::ModelConfig;
 
 pub use encoder::{Layout, SequenceEncoder, TaskError, Text};
+pub use fit::{FitError, check_fit};
 
 use crate::config::RunConfig;
 use crate::data::{EncodingReport, Finding, GueData, Objective, Sample};

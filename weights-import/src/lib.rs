@@ -37,5 +37,6 @@ mod tokenizer;
 
 pub use checkpoint::Checkpoint;
 pub use error::ImportError;
+pub use hf::read_config;
 pub use tensors::{Role, TensorInfo};
 pub use tokenizer::TextTokenizer;

@@ -102,6 +102,7 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     let given = &args.prompt;
     let prompt = match &beside {
         Some(manifest) => PromptConfig {
+            domain: None,
             prefix: given.prefix().or(Some(manifest.prefix.clone())),
             suffix: given.suffix().or(Some(manifest.suffix.clone())),
         },

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod compare;
+pub mod config;
 pub mod devices;
 pub mod eval;
 pub mod export;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result, bail};
 use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
-use lingo_train::config::{Method, RunConfig};
+use lingo_train::config::{Method, Resolved, RunConfig};
 use lingo_train::result::RunResult;
 use lingo_train::run::{Run, Surroundings};
 use lingo_train::task::Task;
@@ -58,14 +58,23 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Reads a run file with what replaces its keys.
+/// Reads a run file with what replaces its keys, and says what in it is idle.
 pub fn load_config(args: &RunArgs) -> Result<RunConfig> {
+    let resolved = resolve(args)?;
+    for idle in &resolved.idle {
+        note!("note        {idle}");
+    }
+    Ok(resolved.config)
+}
+
+/// Reads a run file with what replaces its keys.
+pub fn resolve(args: &RunArgs) -> Result<Resolved> {
     let device = args
         .device
         .iter()
         .map(|device| ("device".to_owned(), device.clone()));
     let set: Vec<(String, String)> = args.set.iter().cloned().chain(device).collect();
-    Ok(RunConfig::load(&args.file, &set)?)
+    Ok(Resolved::load(&args.files, &set)?)
 }
 
 /// Loads data and model, and makes them a run.
@@ -92,7 +101,9 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
 fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {
     let named = args.out.clone().or_else(|| config.output.dir.clone());
     named.unwrap_or_else(|| {
-        Path::new("runs").join(args.run.file.file_stem().unwrap_or("run".as_ref()))
+        let stems = args.run.files.iter().filter_map(|file| file.file_stem());
+        let stems: Vec<_> = stems.map(|stem| stem.to_string_lossy()).collect();
+        Path::new("runs").join(stems.join("-"))
     })
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may panic, as tests do
 
 mod compare;
+mod configs;
 mod errors;
 mod exports;
 mod hub;

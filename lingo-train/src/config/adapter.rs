@@ -99,4 +99,17 @@ impl Method {
             Method::AdaptiveRankSampling => "adaptive-rank-sampling",
         }
     }
+
+    /// Whether a key of `[adapter]` changes anything under it.
+    pub fn uses(self, key: &str) -> bool {
+        let has_schedule = matches!(self, Method::AdaLora | Method::AdaptiveRankSampling);
+        match key {
+            "method" => true,
+            "rank" => self == Method::Lora,
+            "p" => self == Method::AdaptiveRankSampling,
+            "initial_rank" | "target_rank" | "warmup_steps" | "final_ratio" | "interval"
+            | "beta1" | "beta2" | "orthogonality" => has_schedule,
+            _ => self != Method::Full,
+        }
+    }
 }

@@ -2,31 +2,40 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::origin::{Origin, Source};
 
 /// Why a run file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the run file {}: {source}", path.display())]
+    /// A file cannot be read.
+    #[error("cannot read the run file {file}: {source}")]
     Read {
-        /// The run file.
-        path: PathBuf,
+        /// The file.
+        file: Arc<Source>,
         /// What the system says.
         source: std::io::Error,
     },
-    /// The file is not TOML.
-    #[error("{} is not valid TOML:\n{source}", path.display())]
+    /// A file is not TOML.
+    #[error("{file} is not valid TOML:\n{source}")]
     Syntax {
-        /// The run file.
-        path: PathBuf,
+        /// The file.
+        file: Arc<Source>,
         /// Where and why.
         source: Box<toml::de::Error>,
     },
+    /// A file extends itself.
+    #[error("extends goes in a circle: {file}; leave one of them out")]
+    Cycle {
+        /// The file, the second time.
+        file: Arc<Source>,
+    },
     /// Keys or values are wrong: all of them, one a line.
-    #[error("{}: {} in the run file{}", path.display(), count(problems), lines(problems))]
+    #[error("{}: {}{}", names(files), count(problems), lines(problems))]
     Invalid {
-        /// The run file.
-        path: PathBuf,
+        /// The run file, or those that make it up.
+        files: Vec<PathBuf>,
         /// Every problem, in the order of the keys.
         problems: Vec<Problem>,
     },
@@ -44,12 +53,26 @@ pub struct Problem {
     pub found: String,
     /// What would be right.
     pub accepted: String,
+    /// Where it was set, if it was.
+    pub origin: Option<Origin>,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.key, self.found, self.accepted)
+        write!(f, "{}: {}; {}", self.key, self.found, self.accepted)?;
+        match &self.origin {
+            Some(origin) => write!(f, " ({})", origin.with_chain()),
+            None => Ok(()),
+        }
     }
+}
+
+fn names(files: &[PathBuf]) -> String {
+    let names: Vec<String> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    names.join(" ")
 }
 
 fn count(problems: &[Problem]) -> String {

@@ -51,10 +51,12 @@ pub(super) fn read_run(reader: &mut Reader<'_>) -> Option<RunConfig> {
 }
 
 fn read_data(reader: &mut Reader<'_>) -> DataConfig {
-    let dir = reader.path("data.dir");
+    let root = reader.path("data.root");
+    let dir = reader.path_under("data.dir", root.as_deref());
     let mut split = |key| reader.path_in(key, dir.as_deref());
     let (train, dev, test) = (split("data.train"), split("data.dev"), split("data.test"));
     let data = DataConfig {
+        root,
         dir,
         train,
         dev,
@@ -74,10 +76,13 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
 }
 
 fn read_prompt(reader: &mut Reader<'_>) -> PromptConfig {
-    PromptConfig {
+    let domain = reader.text("prompt.domain");
+    let prompt = PromptConfig {
         prefix: reader.language("prompt.prefix"),
         suffix: reader.language("prompt.suffix"),
-    }
+        domain,
+    };
+    prompt.with_domain()
 }
 
 fn read_tokenizer(reader: &mut Reader<'_>) -> TokenizerConfig {

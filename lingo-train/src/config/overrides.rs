@@ -1,35 +1,45 @@
-//! Overrides from the command line, written into the run file's table before it is read.
+//! Overrides from the command line: a dotted key and a value each.
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
 use super::error::Problem;
+use super::origin::Origin;
 
-/// What `--set` changed.
-pub(super) struct Overrides {
-    /// The text of each, by dotted key.
-    pub(super) raw: BTreeMap<String, String>,
-    /// What could not be applied.
-    pub(super) problems: Vec<Problem>,
+/// What one `--set` says.
+pub(super) struct Override {
+    /// As typed.
+    pub(super) text: String,
+    /// As TOML has it, or the text where that is none.
+    pub(super) value: Value,
 }
 
-impl Overrides {
-    /// Writes each override into the table.
-    pub(super) fn apply(table: &mut Table, overrides: &[(String, String)]) -> Self {
-        let mut applied = Overrides {
-            raw: BTreeMap::new(),
-            problems: Vec::new(),
-        };
-        for (key, text) in overrides {
-            match insert(table, key, parse_value(text)) {
-                Ok(()) => {
-                    applied.raw.insert(key.clone(), text.clone());
-                }
-                Err(problem) => applied.problems.push(problem),
-            }
+/// The overrides by key, the last one of a key; what is no key is a problem.
+pub(super) fn read(
+    overrides: &[(String, String)],
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, Override> {
+    let mut by_key = BTreeMap::new();
+    for (key, text) in overrides {
+        let parts: Vec<&str> = key.split('.').map(str::trim).collect();
+        if parts.iter().any(|part| part.is_empty()) {
+            problems.push(problem(key, "is no key"));
+            continue;
         }
-        applied
+        let (text, value) = (text.clone(), parse_value(text));
+        by_key.insert(parts.join("."), Override { text, value });
+    }
+    by_key
+}
+
+/// An override whose key has the wrong form.
+pub(super) fn problem(key: &str, found: &str) -> Problem {
+    Problem {
+        key: key.into(),
+        found: found.into(),
+        accepted: "an override is written section.key=value".into(),
+        origin: Some(Origin::Override),
     }
 }
 
@@ -40,31 +50,4 @@ fn parse_value(text: &str) -> Value {
         .filter(|table| table.len() == 1)
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| Value::String(text.into()))
-}
-
-fn insert(table: &mut Table, key: &str, value: Value) -> Result<(), Problem> {
-    let problem = |found: String| Problem {
-        key: key.into(),
-        found,
-        accepted: "an override is written section.key=value".into(),
-    };
-    let mut path: Vec<&str> = key.split('.').map(str::trim).collect();
-    if path.iter().any(|part| part.is_empty()) {
-        return Err(problem("is no key".into()));
-    }
-    let Some(last) = path.pop() else {
-        return Err(problem("is no key".into()));
-    };
-    let mut table = table;
-    for part in path {
-        let entry = table
-            .entry(part)
-            .or_insert_with(|| Value::Table(Table::new()));
-        match entry {
-            Value::Table(inner) => table = inner,
-            _ => return Err(problem(format!("`{part}` is not a section"))),
-        }
-    }
-    table.insert(last.into(), value);
-    Ok(())
 }

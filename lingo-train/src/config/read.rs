@@ -3,76 +3,144 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf, absolute};
 
-use toml::{Table, Value};
+use toml::Value;
 
 use super::bound::Bound;
 use super::error::Problem;
+use super::layers::{EXTENDS, Found, Layer, Layers};
 use super::names::{accepted_instead, section_of};
-use super::overrides::Overrides;
+use super::origin::{Origin, tidy};
+use super::overrides;
 
-/// Hands out the keys of a run file and remembers which were asked for.
+/// Hands out the keys of a run and remembers which were asked for.
 pub(super) struct Reader<'a> {
-    table: &'a Table,
-    overrides: BTreeMap<String, String>,
-    folder: &'a Path,
+    layers: &'a Layers,
     known: BTreeSet<&'static str>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(table: &'a Table, overrides: Overrides, folder: &'a Path) -> Self {
+    pub(super) fn new(layers: &'a Layers) -> Self {
         Self {
-            table,
-            overrides: overrides.raw,
-            folder,
-            known: BTreeSet::new(),
-            problems: overrides.problems,
+            layers,
+            known: BTreeSet::from([EXTENDS]),
+            problems: layers.problems.clone(),
         }
+    }
+
+    /// Every key that was asked for.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> &BTreeSet<&'static str> {
+        &self.known
+    }
+
+    /// Where the keys that were asked for are set.
+    pub(super) fn origins(&self) -> BTreeMap<&'static str, Origin> {
+        let found = |key: &&'static str| Some((*key, self.layers.find(key)?.origin));
+        self.known.iter().filter_map(found).collect()
     }
 
     /// Adds the unknown keys to the problems and returns them all, ordered by key.
     pub(super) fn finish(mut self) -> Vec<Problem> {
-        let sections: BTreeSet<&str> = self
-            .known
-            .iter()
-            .filter_map(|key| section_of(key))
-            .collect();
-        for (name, value) in self.table {
-            match value {
-                Value::Table(inner) if sections.contains(name.as_str()) => {
-                    for key in inner.keys() {
-                        self.check_known(&format!("{name}.{key}"));
-                    }
-                }
-                other if sections.contains(name.as_str()) => {
-                    // Its keys are defaults by now, so that only this needs to be said.
-                    let found = format!("is {}", kind_of(other));
-                    self.problem(name, &found, &format!("a section, [{name}]"));
-                }
-                _ => self.check_known(name),
+        let layers = self.layers;
+        for layer in &layers.files {
+            self.check_layer(layer);
+        }
+        for (key, set) in &layers.overrides {
+            if let Some(problem) = self.check_override(key, &set.value) {
+                self.problems.push(problem);
             }
         }
-        let mut seen = BTreeSet::new();
-        self.problems
-            .retain(|problem| seen.insert((problem.key.clone(), problem.found.clone())));
+        let mut seen = Vec::new();
+        self.problems.retain(|problem| {
+            let is_new = !seen.contains(problem);
+            seen.push(problem.clone());
+            is_new
+        });
         self.problems.sort_by(|a, b| a.key.cmp(&b.key));
         self.problems
     }
 
-    fn check_known(&mut self, key: &str) {
-        if self.known.contains(key) {
-            return;
+    fn check_layer(&mut self, layer: &Layer) {
+        for (name, value) in &layer.table {
+            match value {
+                Value::Table(inner) if self.is_section(name) => {
+                    for leaf in inner.keys() {
+                        let key = format!("{name}.{leaf}");
+                        if leaf.contains('.') || !self.known.contains(key.as_str()) {
+                            self.unknown(&key, layer.origin(&[name, leaf]));
+                        }
+                    }
+                }
+                other if self.is_section(name) => {
+                    // Its keys are defaults by now, so that only this needs to be said.
+                    let problem = is_no_section(name, other, layer.origin(&[name]));
+                    self.problems.push(problem);
+                }
+                // A name in quotes may look like a key of a section.
+                _ if name.contains('.') || !self.known.contains(name.as_str()) => {
+                    self.unknown(name, layer.origin(&[name]));
+                }
+                _ => {}
+            }
         }
-        let accepted = accepted_instead(key, &self.known);
-        self.problem(key, "unknown key", &accepted);
+    }
+
+    fn check_override(&mut self, key: &str, value: &Value) -> Option<Problem> {
+        let origin = Some(Origin::Override);
+        if key == EXTENDS {
+            return Some(Problem {
+                key: key.into(),
+                found: "is of files alone".into(),
+                accepted: "give several files instead, the strongest last".into(),
+                origin,
+            });
+        }
+        if self.known.contains(key) {
+            return None;
+        }
+        if self.is_section(key) {
+            return Some(match value {
+                Value::Table(_) => overrides::problem(key, "is a section"),
+                other => is_no_section(key, other, origin),
+            });
+        }
+        match section_of(key) {
+            Some(section) if self.known.contains(section) => {
+                let found = format!("`{section}` is not a section");
+                Some(overrides::problem(key, &found))
+            }
+            _ => {
+                self.unknown(key, origin);
+                None
+            }
+        }
+    }
+
+    fn is_section(&self, name: &str) -> bool {
+        self.known.iter().any(|key| section_of(key) == Some(name))
+    }
+
+    fn unknown(&mut self, key: &str, origin: Option<Origin>) {
+        self.problems.push(Problem {
+            key: key.into(),
+            found: "unknown key".into(),
+            accepted: accepted_instead(key, &self.known),
+            origin,
+        });
     }
 
     /// Records that `key` is wrong.
     pub(super) fn problem(&mut self, key: &str, found: &str, accepted: &str) {
+        let origin = match self.is_section(key) {
+            true => None,
+            false => self.layers.find(key).map(|found| found.origin),
+        };
         self.problems.push(Problem {
             key: key.into(),
             found: found.into(),
             accepted: accepted.into(),
+            origin,
         });
     }
 
@@ -91,11 +159,13 @@ impl<'a> Reader<'a> {
 
     /// The value of a dotted key as it stands.
     pub(super) fn raw(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.find(key).map(|found| found.value)
+    }
+
+    /// The same, with its place.
+    fn find(&mut self, key: &'static str) -> Option<Found<'a>> {
         self.known.insert(key);
-        match key.split_once('.') {
-            Some((section, leaf)) => self.table.get(section)?.as_table()?.get(leaf),
-            None => self.table.get(key),
-        }
+        self.layers.find(key)
     }
 
     fn wrong_type(&mut self, key: &str, value: &Value, accepted: &str) {
@@ -108,23 +178,22 @@ impl<'a> Reader<'a> {
 
     /// A text. An override of a key that wants text is text, whatever else it looks like.
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
-        match self.raw(key)? {
-            Value::String(text) => Some(text.clone()),
-            other => match self.overrides.get(key) {
-                Some(raw) => Some(raw.clone()),
-                None => {
-                    self.wrong_type(key, other, "a text in quotes");
-                    None
-                }
-            },
+        let Found { value, typed, .. } = self.find(key)?;
+        match (value, typed) {
+            (Value::String(text), _) => Some(text.clone()),
+            (_, Some(typed)) => Some(typed.to_owned()),
+            (other, None) => {
+                self.wrong_type(key, other, "a text in quotes");
+                None
+            }
         }
     }
 
     /// A text in which an override without quotes writes a line break as \n.
     pub(super) fn language(&mut self, key: &'static str) -> Option<String> {
         let text = self.text(key)?;
-        match self.overrides.get(key) {
-            Some(raw) if *raw == text => Some(text.replace("\\n", "\n")),
+        match self.find(key)?.typed {
+            Some(typed) if typed == text => Some(text.replace("\\n", "\n")),
             _ => Some(text),
         }
     }
@@ -132,10 +201,10 @@ impl<'a> Reader<'a> {
     /// A list of texts, none empty; in an override commas may separate them.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         let accepted = "a list of texts, for example [\"Wq\", \"Wv\"]";
-        let value = self.raw(key)?;
+        let Found { value, typed, .. } = self.find(key)?;
         let items: Vec<Option<&str>> = match value {
             Value::Array(items) => items.iter().map(Value::as_str).collect(),
-            Value::String(text) if self.overrides.contains_key(key) => {
+            Value::String(text) if typed.is_some() => {
                 text.split(',').map(|part| Some(part.trim())).collect()
             }
             _ => {
@@ -221,7 +290,7 @@ impl<'a> Reader<'a> {
         choice
     }
 
-    /// A path, from the run file's folder if it exists there, else from the current directory.
+    /// A path, from the folder of the file that it stands in if it exists there, else from the current directory.
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         self.path_in(key, None)
     }
@@ -229,13 +298,31 @@ impl<'a> Reader<'a> {
     /// As [`path`](Self::path), after a look into `first`.
     pub(super) fn path_in(&mut self, key: &'static str, first: Option<&Path>) -> Option<PathBuf> {
         let path = self.plain_path(key)?;
-        let folder = (!self.overrides.contains_key(key)).then_some(self.folder);
-        let found = first
-            .into_iter()
-            .chain(folder)
-            .map(|folder| folder.join(&path))
-            .find(|candidate| candidate.exists());
+        let found = self.existing(key, &path, first);
         self.absolute(key, found.unwrap_or(path))
+    }
+
+    /// As [`path_in`](Self::path_in), and where the path is nowhere, it is missed in `root`.
+    pub(super) fn path_under(&mut self, key: &'static str, root: Option<&Path>) -> Option<PathBuf> {
+        let path = self.plain_path(key)?;
+        let found = self.existing(key, &path, root);
+        let missed = root.map(|root| root.join(&path));
+        self.absolute(key, found.or(missed).unwrap_or(path))
+    }
+
+    /// Where a path of `key` exists: in `first`, the folder of its file or the current directory.
+    fn existing(
+        &mut self,
+        key: &'static str,
+        path: &Path,
+        first: Option<&Path>,
+    ) -> Option<PathBuf> {
+        let folder = self.find(key)?.folder;
+        [first, folder, Some(Path::new(""))]
+            .into_iter()
+            .flatten()
+            .map(|folder| folder.join(path))
+            .find(|candidate| candidate.exists())
     }
 
     /// A path, or else a name of the form `owner/name` as it is written, which may be that of a published model.
@@ -266,7 +353,7 @@ impl<'a> Reader<'a> {
 
     fn absolute(&mut self, key: &str, path: PathBuf) -> Option<PathBuf> {
         match absolute(&path) {
-            Ok(path) => Some(path),
+            Ok(path) => Some(tidy(path)),
             Err(error) => {
                 let found = format!("{} cannot be made absolute: {error}", path.display());
                 self.problem(key, &found, "a path");
@@ -281,6 +368,15 @@ fn is_owner_and_name(path: &Path) -> bool {
     let mut parts = path.components();
     let mut is_name = || matches!(parts.next(), Some(Component::Normal(_)));
     is_name() && is_name() && parts.next().is_none()
+}
+
+fn is_no_section(name: &str, value: &Value, origin: Option<Origin>) -> Problem {
+    Problem {
+        key: name.into(),
+        found: format!("is {}", kind_of(value)),
+        accepted: format!("a section, [{name}]"),
+        origin,
+    }
 }
 
 fn kind_of(value: &Value) -> &'static str {

@@ -12,6 +12,9 @@ use crate::metric::MetricName;
 /// A file that is named takes the place of the folder's.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DataConfig {
+    /// `data.root`: a folder of many tasks, in which `data.dir` is looked for first. No default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
     /// `data.dir`: a folder with `train.csv`, `dev.csv` and `test.csv`. No default; needed unless all three files
     /// are named.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +59,10 @@ pub struct DataFiles {
 /// `[prompt]`: the language around each sequence. Both empty: the bare sequence.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct PromptConfig {
-    /// `prompt.prefix`: before the DNA; it names the task's domain. Default `"Domain: DNA Promoter\nSequence: "`, and
+    /// `prompt.domain`: what the DNA is; it stands for `{domain}` in the other two. Default `DNA Promoter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
+    /// `prompt.prefix`: before the DNA; it names the task's domain. Default `"Domain: {domain}\nSequence: "`, and
     /// nothing for models of DNA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
@@ -68,6 +74,7 @@ pub struct PromptConfig {
 impl From<&Prompt> for PromptConfig {
     fn from(prompt: &Prompt) -> Self {
         Self {
+            domain: None,
             prefix: Some(prompt.prefix.clone()),
             suffix: Some(prompt.suffix.clone()),
         }
@@ -79,12 +86,26 @@ impl PromptConfig {
     pub fn for_text(&self) -> Prompt {
         let or = |part: &Option<String>, default: &str| match part {
             Some(part) => part.clone(),
-            None => default.to_owned(),
+            None => self.fill(default),
         };
         Prompt::new(
-            or(&self.prefix, "Domain: DNA Promoter\nSequence: "),
+            or(&self.prefix, "Domain: {domain}\nSequence: "),
             or(&self.suffix, "\nAnnotation:"),
         )
+    }
+
+    /// The same with the domain's name in its place.
+    pub(super) fn with_domain(self) -> Self {
+        let fill = |part: &Option<String>| part.as_ref().map(|part| self.fill(part));
+        Self {
+            prefix: fill(&self.prefix),
+            suffix: fill(&self.suffix),
+            domain: self.domain,
+        }
+    }
+
+    fn fill(&self, text: &str) -> String {
+        text.replace("{domain}", self.domain.as_deref().unwrap_or("DNA Promoter"))
     }
 
     /// The key of a part that is set and not empty.

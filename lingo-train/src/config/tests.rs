@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use super::layers::Layers;
 use super::*;
 use tempfile::TempDir;
 
@@ -51,19 +52,20 @@ select_by = "mcc"
 fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<RunConfig, ConfigError> {
     let own = |pair: &(&str, &str)| (pair.0.to_string(), pair.1.to_string());
     let overrides: Vec<_> = overrides.iter().map(own).collect();
-    RunConfig::parse(
-        text,
-        Path::new("run.toml"),
-        Path::new("nowhere"),
-        &overrides,
-    )
+    let mut layers = Layers::default();
+    layers.add_text(text, Source::named(Path::new("run.toml")))?;
+    layers.set(&overrides);
+    Ok(Resolved::read(&layers)?.config)
 }
 
+/// The problems without their places.
 fn problems(text: &str, overrides: &[(&str, &str)]) -> Vec<String> {
+    let said = |problem: &Problem| {
+        let (key, found, accepted) = (&problem.key, &problem.found, &problem.accepted);
+        format!("{key}: {found}; {accepted}")
+    };
     match parse(text, overrides) {
-        Err(ConfigError::Invalid { problems, .. }) => {
-            problems.iter().map(Problem::to_string).collect()
-        }
+        Err(ConfigError::Invalid { problems, .. }) => problems.iter().map(said).collect(),
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -217,9 +219,60 @@ epochs = 1
     assert_eq!(found, expected);
     let message = parse(text, &[]).unwrap_err().to_string();
     assert!(
-        message.starts_with("run.toml: 25 problems in the run file\n  adapter.alpha: "),
+        message.starts_with("run.toml: 25 problems\n  adapter.alpha: "),
         "{message}"
     );
+}
+
+#[test]
+fn every_problem_names_its_place_if_it_has_one() {
+    let text = "seed = -1\n[train]\nepochs = 0\nepoch = 1\n[data]\ndir = \"d\"\n[quux]\nx = 1\n";
+    let message = parse(text, &[("device", ""), ("train.seed", "1")]).unwrap_err();
+    let expected = [
+        "device: is empty; a device such as cpu, wgpu, wgpu:1 or cuda:0 (--set)",
+        "hub such as \"facebook/opt-125m\"",
+        "quux: unknown key; a run file has [adapter], [data], device, extends, model, [output], [prompt], seed, \
+         [tokenizer], [train] (run.toml:7)",
+        "seed: -1 is too small; a whole number, 0 or above (run.toml:1)",
+        "train.epoch: unknown key; did you mean `train.epochs`? (run.toml:4)",
+        "train.epochs: 0 is too small; a whole number, 1 or above (run.toml:3)",
+        "train.seed: unknown key; did you mean `seed`? (--set)",
+    ];
+    let message = message.to_string();
+    let lines: Vec<&str> = message.lines().skip(1).collect();
+    assert_eq!(lines.len(), expected.len(), "{message}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.ends_with(expected), "{line}");
+    }
+}
+
+#[test]
+fn a_name_in_quotes_is_no_key_of_a_section() {
+    let found = problems(&format!("\"train.epochs\" = 3\n{MINIMAL}"), &[]);
+    assert!(
+        found[0].starts_with("train.epochs: unknown key"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn the_domain_stands_in_the_prompt() {
+    let prompt = |overrides: &[(&str, &str)]| parse(MINIMAL, overrides).unwrap().prompt.for_text();
+    assert_eq!(prompt(&[]).prefix, "Domain: DNA Promoter\nSequence: ");
+    let histone = ("prompt.domain", "DNA Histone");
+    assert_eq!(prompt(&[histone]).prefix, "Domain: DNA Histone\nSequence: ");
+    let parts = [
+        histone,
+        ("prompt.prefix", "{domain}, "),
+        ("prompt.suffix", " ({domain})"),
+    ];
+    let prompt = prompt(&parts);
+    assert_eq!(
+        (prompt.prefix.as_str(), prompt.suffix.as_str()),
+        ("DNA Histone, ", " (DNA Histone)")
+    );
+    // A model of DNA takes no prompt, but may be told what the DNA is.
+    assert_eq!(parse(MINIMAL, &[histone]).unwrap().prompt.given(), None);
 }
 
 #[test]
@@ -231,6 +284,16 @@ fn other_unusable_values_are_problems_too() {
             "model.path",
             "x",
             "model.path: `model` is not a section; an override is written section.key=value",
+        ),
+        (
+            "train",
+            "{ epochs = 2 }",
+            "train: is a section; an override is written section.key=value",
+        ),
+        (
+            "extends",
+            "[\"a.toml\"]",
+            "extends: is of files alone; give several files instead, the strongest last",
         ),
         (
             "train..epochs",
@@ -265,7 +328,7 @@ fn other_unusable_values_are_problems_too() {
         (
             "frobnicate",
             "1",
-            "frobnicate: unknown key; a run file has [adapter], [data], device, model, [output], [prompt], seed, [tokenizer], [train]",
+            "frobnicate: unknown key; a run file has [adapter], [data], device, extends, model, [output], [prompt], seed, [tokenizer], [train]",
         ),
         (
             "data.train",
@@ -322,6 +385,52 @@ fn relative_paths_are_of_the_run_file_first_and_absolute_in_the_end() {
     let overrides = [("data.dir".to_string(), "data".to_string())];
     let config = RunConfig::load(&path, &overrides).unwrap();
     assert_eq!(config.data.dir, Some(here.join("data")));
+}
+
+#[test]
+fn a_tasks_folder_is_looked_for_in_the_root_then_beside_the_file_and_missed_in_the_root() {
+    let folder = TempDir::new().unwrap();
+    for dir in ["root/EMP/H3", "own/H4"] {
+        std::fs::create_dir_all(folder.path().join(dir)).unwrap();
+    }
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, "model = \"m\"\n[data]\nroot = \"root\"\n").unwrap();
+    for (dir, expected) in [
+        ("EMP/H3", "root/EMP/H3"),
+        ("own/H4", "own/H4"),
+        ("EMP/H5", "root/EMP/H5"),
+    ] {
+        let text = format!("model = \"m\"\n[data]\nroot = \"root\"\ndir = {dir:?}\n");
+        std::fs::write(&path, text).unwrap();
+        let config = RunConfig::load(&path, &[]).unwrap();
+        assert_eq!(config.data.root, Some(folder.path().join("root")));
+        assert_eq!(config.data.dir, Some(folder.path().join(expected)));
+    }
+}
+
+#[test]
+fn every_key_is_described_in_the_quickstart() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/quickstart.toml");
+    let text = std::fs::read_to_string(&root).unwrap();
+    let layers = Layers::load(&[root], &[]).unwrap();
+    let mut reader = read::Reader::new(&layers);
+    keys::read_run(&mut reader).unwrap();
+    let mut section = String::new();
+    let mut described = std::collections::BTreeSet::new();
+    // A key that is not set stands in a comment, as `key = ...`.
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = format!("{}.", name.trim_end_matches(']'));
+        }
+        let line = line.trim_start_matches("# ");
+        for (at, _) in line.match_indices(" = ") {
+            let name = line[..at].rsplit(' ').next().unwrap();
+            described.insert(format!("{section}{name}"));
+        }
+    }
+    for key in reader.known() {
+        assert!(described.contains(*key), "{key} is not described");
+    }
 }
 
 #[test]

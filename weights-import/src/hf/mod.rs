@@ -15,6 +15,14 @@ use crate::checkpoint::Contents;
 use crate::error::ImportError;
 use crate::json::JsonFile;
 
+/// The shape of a model from its `config.json` alone, or a file of that form.
+///
+/// # Errors
+/// If the file cannot be read, or the model is of an architecture or has a feature that is not supported.
+pub fn read_config(path: &Path) -> Result<ModelConfig, ImportError> {
+    config::parse(&JsonFile::open(path)?)
+}
+
 /// Opens whichever weights the folder has, safetensors first.
 pub(crate) fn open_weights(folder: &Path, config: &ModelConfig) -> Result<Contents, ImportError> {
     let path = folder.join("model.safetensors");
