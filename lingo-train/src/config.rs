@@ -16,6 +16,7 @@ mod overrides;
 mod read;
 mod resolved;
 mod sections;
+mod unknown;
 
 use std::path::{Path, PathBuf};
 

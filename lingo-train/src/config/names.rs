@@ -71,6 +71,11 @@ pub(super) fn section_of(key: &str) -> Option<&str> {
     key.split_once('.').map(|(section, _)| section)
 }
 
+/// Whether some known key is in a section of this name.
+pub(super) fn is_section(name: &str, known: &BTreeSet<&'static str>) -> bool {
+    known.iter().any(|key| section_of(key) == Some(name))
+}
+
 /// The last part of a dotted key.
 fn leaf_of(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)

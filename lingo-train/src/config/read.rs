@@ -1,16 +1,17 @@
 //! Reads keys out of a TOML table one at a time and collects what is wrong, instead of stopping at the first error.
 
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf, absolute};
 
 use toml::Value;
 
 use super::bound::Bound;
 use super::error::Problem;
-use super::layers::{EXTENDS, Found, Layer, Layers};
-use super::names::{accepted_instead, section_of};
-use super::origin::{Origin, tidy};
-use super::overrides;
+use super::layers::{EXTENDS, Found, Layers};
+use super::names::{is_section, section_of};
+use super::origin::Origin;
+use super::unknown::{kind_of, unknown_keys};
 
 /// Hands out the keys of a run and remembers which were asked for.
 pub(super) struct Reader<'a> {
@@ -42,15 +43,7 @@ impl<'a> Reader<'a> {
 
     /// Adds the unknown keys to the problems and returns them all, ordered by key.
     pub(super) fn finish(mut self) -> Vec<Problem> {
-        let layers = self.layers;
-        for layer in &layers.files {
-            self.check_layer(layer);
-        }
-        for (key, set) in &layers.overrides {
-            if let Some(problem) = self.check_override(key, &set.value) {
-                self.problems.push(problem);
-            }
-        }
+        self.problems.extend(unknown_keys(self.layers, &self.known));
         let mut seen = Vec::new();
         self.problems.retain(|problem| {
             let is_new = !seen.contains(problem);
@@ -61,78 +54,9 @@ impl<'a> Reader<'a> {
         self.problems
     }
 
-    fn check_layer(&mut self, layer: &Layer) {
-        for (name, value) in &layer.table {
-            match value {
-                Value::Table(inner) if self.is_section(name) => {
-                    for leaf in inner.keys() {
-                        let key = format!("{name}.{leaf}");
-                        if leaf.contains('.') || !self.known.contains(key.as_str()) {
-                            self.unknown(&key, layer.origin(&[name, leaf]));
-                        }
-                    }
-                }
-                other if self.is_section(name) => {
-                    // Its keys are defaults by now, so that only this needs to be said.
-                    let problem = is_no_section(name, other, layer.origin(&[name]));
-                    self.problems.push(problem);
-                }
-                // A name in quotes may look like a key of a section.
-                _ if name.contains('.') || !self.known.contains(name.as_str()) => {
-                    self.unknown(name, layer.origin(&[name]));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn check_override(&mut self, key: &str, value: &Value) -> Option<Problem> {
-        let origin = Some(Origin::Override);
-        if key == EXTENDS {
-            return Some(Problem {
-                key: key.into(),
-                found: "is of files alone".into(),
-                accepted: "give several files instead, the strongest last".into(),
-                origin,
-            });
-        }
-        if self.known.contains(key) {
-            return None;
-        }
-        if self.is_section(key) {
-            return Some(match value {
-                Value::Table(_) => overrides::problem(key, "is a section"),
-                other => is_no_section(key, other, origin),
-            });
-        }
-        match section_of(key) {
-            Some(section) if self.known.contains(section) => {
-                let found = format!("`{section}` is not a section");
-                Some(overrides::problem(key, &found))
-            }
-            _ => {
-                self.unknown(key, origin);
-                None
-            }
-        }
-    }
-
-    fn is_section(&self, name: &str) -> bool {
-        self.known.iter().any(|key| section_of(key) == Some(name))
-    }
-
-    fn unknown(&mut self, key: &str, origin: Option<Origin>) {
-        self.problems.push(Problem {
-            key: key.into(),
-            found: "unknown key".into(),
-            accepted: accepted_instead(key, &self.known),
-            origin,
-        });
-    }
-
     /// Records that `key` is wrong.
     pub(super) fn problem(&mut self, key: &str, found: &str, accepted: &str) {
-        let origin = match self.is_section(key) {
+        let origin = match is_section(key, &self.known) {
             true => None,
             false => self.layers.find(key).map(|found| found.origin),
         };
@@ -288,105 +212,5 @@ impl<'a> Reader<'a> {
             self.problem(key, &found, &format!("one of {}", names.join(", ")));
         }
         choice
-    }
-
-    /// A path, from the folder of the file that it stands in if it exists there, else from the current directory.
-    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        self.path_in(key, None)
-    }
-
-    /// As [`path`](Self::path), after a look into `first`.
-    pub(super) fn path_in(&mut self, key: &'static str, first: Option<&Path>) -> Option<PathBuf> {
-        let path = self.plain_path(key)?;
-        let found = self.existing(key, &path, first);
-        self.absolute(key, found.unwrap_or(path))
-    }
-
-    /// As [`path_in`](Self::path_in), and where the path is nowhere, it is missed in `root`.
-    pub(super) fn path_under(&mut self, key: &'static str, root: Option<&Path>) -> Option<PathBuf> {
-        let path = self.plain_path(key)?;
-        let found = self.existing(key, &path, root);
-        let missed = root.map(|root| root.join(&path));
-        self.absolute(key, found.or(missed).unwrap_or(path))
-    }
-
-    /// Where a path of `key` exists: in `first`, the folder of its file or the current directory.
-    fn existing(
-        &mut self,
-        key: &'static str,
-        path: &Path,
-        first: Option<&Path>,
-    ) -> Option<PathBuf> {
-        let folder = self.find(key)?.folder;
-        [first, folder, Some(Path::new(""))]
-            .into_iter()
-            .flatten()
-            .map(|folder| folder.join(path))
-            .find(|candidate| candidate.exists())
-    }
-
-    /// A path, or else a name of the form `owner/name` as it is written, which may be that of a published model.
-    pub(super) fn path_or_name(&mut self, key: &'static str) -> Option<PathBuf> {
-        let path = self.path(key)?;
-        let written = self.plain_path(key)?;
-        Some(if is_owner_and_name(&written) && !path.exists() {
-            written
-        } else {
-            path
-        })
-    }
-
-    /// A path from the current directory.
-    pub(super) fn path_here(&mut self, key: &'static str) -> Option<PathBuf> {
-        let path = self.plain_path(key)?;
-        self.absolute(key, path)
-    }
-
-    fn plain_path(&mut self, key: &'static str) -> Option<PathBuf> {
-        let text = self.text(key)?;
-        if text.trim().is_empty() {
-            self.problem(key, "is empty", "a path");
-            return None;
-        }
-        Some(PathBuf::from(text))
-    }
-
-    fn absolute(&mut self, key: &str, path: PathBuf) -> Option<PathBuf> {
-        match absolute(&path) {
-            Ok(path) => Some(tidy(path)),
-            Err(error) => {
-                let found = format!("{} cannot be made absolute: {error}", path.display());
-                self.problem(key, &found, "a path");
-                None
-            }
-        }
-    }
-}
-
-/// Whether a path is of two plain names.
-fn is_owner_and_name(path: &Path) -> bool {
-    let mut parts = path.components();
-    let mut is_name = || matches!(parts.next(), Some(Component::Normal(_)));
-    is_name() && is_name() && parts.next().is_none()
-}
-
-fn is_no_section(name: &str, value: &Value, origin: Option<Origin>) -> Problem {
-    Problem {
-        key: name.into(),
-        found: format!("is {}", kind_of(value)),
-        accepted: format!("a section, [{name}]"),
-        origin,
-    }
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "a text",
-        Value::Integer(_) => "a whole number",
-        Value::Float(_) => "a number with a fraction",
-        Value::Boolean(_) => "true or false",
-        Value::Datetime(_) => "a date",
-        Value::Array(_) => "a list",
-        Value::Table(_) => "a section",
     }
 }
