@@ -21,7 +21,7 @@ pub use training::Surroundings;
 
 use crate::bench::{self, Speed};
 use crate::config::{Method, PromptConfig, RunConfig};
-use crate::data::Sample;
+use crate::data::all_alike;
 use crate::saved::{self, Saved};
 use crate::step::{Clock, Trainee};
 use crate::task::Task;
@@ -54,7 +54,8 @@ impl Run {
         config.tokenizer.kind = Some(task.text.layout.kind);
         config.prompt = PromptConfig::from(&task.text.layout.prompt);
         let metric = config.train.select_by;
-        if metric.needs_two_labels() && same_label(&task.dev) {
+        if metric.needs_two_labels() && all_alike(task.dev.iter().flat_map(|sample| &sample.label))
+        {
             return Err(RunError::UndefinedSelection { metric });
         }
         let mut classifier = Classifier::with_new_head(
@@ -134,10 +135,4 @@ impl Run {
             trainee, optimizer, rate, &batches, warmup, steps,
         ))
     }
-}
-
-fn same_label(samples: &[Sample]) -> bool {
-    samples
-        .windows(2)
-        .all(|pair| pair[0].label == pair[1].label)
 }

@@ -44,7 +44,12 @@ impl Task {
         model: &ModelConfig,
     ) -> Result<Self, TaskError> {
         let files = config.data.files();
-        let data = GueData::load(&files.train, &files.dev, &files.test)?;
+        let data = GueData::load(
+            &files.train,
+            &files.dev,
+            &files.test,
+            config.data.labels.as_deref(),
+        )?;
         let layout = Layout::choose(config.tokenizer.kind, &config.prompt, text.as_ref(), model)?;
         let text = SequenceEncoder::new(
             text,

@@ -16,7 +16,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     };
     let scorer = Scorer::load(&args.model.model, &args.model.load)?;
     let objective = scorer.objective();
-    let records = read_gue(&path, Some(objective.outputs()))?;
+    let records = read_gue(&path, objective)?;
     let (samples, logits) = scorer.score(&records)?;
     let scores = evaluate::score(
         &logits,

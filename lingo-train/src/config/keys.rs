@@ -1,5 +1,7 @@
 //! Every key of a run file: where it is read, its default and what it may be.
 
+use std::collections::BTreeSet;
+
 use toml::Value;
 
 use super::RunConfig;
@@ -61,6 +63,7 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
         train,
         dev,
         test,
+        labels: read_labels(reader),
     };
     if data.dir.is_none() && (data.train.is_none() || data.dev.is_none() || data.test.is_none()) {
         // Keys that are there but unusable have been reported already.
@@ -73,6 +76,20 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
         }
     }
     data
+}
+
+fn read_labels(reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    let labels = reader.texts("data.labels")?;
+    let accepted =
+        "a list of different names, at least one, for example [\"H3K4me3\", \"H3K27ac\"]";
+    let mut seen = BTreeSet::new();
+    if labels.is_empty() {
+        reader.problem("data.labels", "is empty", accepted);
+    }
+    if let Some(twice) = labels.iter().find(|label| !seen.insert(*label)) {
+        reader.problem("data.labels", &format!("has `{twice}` twice"), accepted);
+    }
+    Some(labels)
 }
 
 fn read_prompt(reader: &mut Reader<'_>) -> PromptConfig {

@@ -28,6 +28,10 @@ pub struct DataConfig {
     /// `data.test`: the file scored once, after selection; it is checked before training. Default `test.csv` in `data.dir`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
+    /// `data.labels`: names of labels that each hold or not: a column each, or what the lists in the column `label` hold.
+    /// Default: the column `label`, of a class or a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
 }
 
 impl DataConfig {

@@ -90,6 +90,7 @@ fn the_resolved_configuration_loads_again_to_the_same() {
         ("adapter.method", "lora"),
         ("tokenizer.restrict", "false"),
         ("data.dev", "other.csv"),
+        ("data.labels", "[\"H3K4me3\", \"H3K27ac\"]"),
         ("output.dir", "out"),
         ("prompt.suffix", "\"\""),
         ("train.select_by", "auroc"),
@@ -336,6 +337,16 @@ fn other_unusable_values_are_problems_too() {
             "data.train: is a section; a text in quotes",
         ),
         ("data.train", "\"\"", "data.train: is empty; a path"),
+        (
+            "data.labels",
+            "[]",
+            "data.labels: is empty; a list of different names, at least one, for example [\"H3K4me3\", \"H3K27ac\"]",
+        ),
+        (
+            "data.labels",
+            "H3,H4,H3",
+            "data.labels: has `H3` twice; a list of different names, at least one, for example [\"H3K4me3\", \"H3K27ac\"]",
+        ),
     ];
     for (key, value, expected) in cases {
         let text = match key {

@@ -1,22 +1,24 @@
-//! GUE's layout: a CSV file `sequence,label` a split.
+//! GUE's layout: a CSV file a split, with sequences and their labels.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::answers::Wanted;
+use super::finding::Finding;
 use super::label::{Label, Objective};
 use super::record::{DataError, Record};
-use super::table::{self, Labels};
+use super::table;
 
-/// Reads one split: the columns `sequence` and `label`, found by name in any order and case.
+/// Reads one split of a task: the column `sequence`, and either `label` or a column for each label, found by name in any
+/// order.
 ///
 /// Sequences become upper case, U becomes T. A column `id` names the records, else their row numbers do.
 ///
 /// # Errors
-/// With file and line: a malformed line, a label that is no whole number (below `classes`, where given), a letter
-/// that is no IUPAC nucleotide, an empty sequence; a missing column; a file without records.
-pub fn read_gue(path: &Path, classes: Option<usize>) -> Result<Vec<Record>, DataError> {
-    table::read(path, Labels::Required(classes))
+/// With file and line: a malformed line, a label that is no answer to the task, a letter that is no IUPAC nucleotide, an
+/// empty sequence; a missing column; a file without records.
+pub fn read_gue(path: &Path, objective: &Objective) -> Result<Vec<Record>, DataError> {
+    table::read(path, Wanted::Of(objective))
 }
 
 /// The three splits of a task.
@@ -28,87 +30,78 @@ pub struct GueData {
     pub dev: Vec<Record>,
     /// Scored once, after selection.
     pub test: Vec<Record>,
-    /// What is asked: as many classes as one more than the largest label of the training split.
+    /// What is asked, as the training split tells.
     pub objective: Objective,
     /// What a user should know before training.
     pub findings: Vec<Finding>,
 }
 
 impl GueData {
-    /// Reads the three splits; the classes are those of the training split.
+    /// Reads the three splits. `names` are those of labels: of a column each, or of what the lists in the column `label`
+    /// hold. Without them that column tells what is asked: numbers are classes, as many as one more than the largest of
+    /// the training split; lists hold labels.
     ///
     /// # Errors
-    /// As for [`read_gue`]; if all of the training split has one label, or another split has a label above its
-    /// largest.
-    pub fn load(train: &Path, dev: &Path, test: &Path) -> Result<GueData, DataError> {
+    /// As for [`read_gue`]; if all of the training split has one class, or of some label it knows nothing.
+    pub fn load(
+        train: &Path,
+        dev: &Path,
+        test: &Path,
+        names: Option<&[String]>,
+    ) -> Result<GueData, DataError> {
         let (train_path, dev_path, test_path) = (train, dev, test);
-        let train = read_gue(train_path, None)?;
-        let labels = classes_of(&train);
-        let label = labels.last().copied().unwrap_or(0);
-        if labels.len() < 2 {
-            let path = train_path.to_owned();
-            return Err(DataError::OneClass { path, label });
-        }
-        let classes = label + 1;
-        let dev = read_gue(dev_path, Some(classes))?;
-        let test = read_gue(test_path, Some(classes))?;
+        let train = table::read(train_path, Wanted::Any(names))?;
+        let objective = objective_of(train_path, &train, names)?;
+        let dev = read_gue(dev_path, &objective)?;
+        let test = read_gue(test_path, &objective)?;
         let splits = [(train_path, &train), (dev_path, &dev), (test_path, &test)];
-        let findings = splits
+        let findings: Vec<Finding> = splits
             .into_iter()
-            .filter_map(|(path, records)| missing_classes(path, records, classes))
+            .filter_map(|(path, records)| Finding::of(path, labels(records), &objective))
             .collect();
+        if let Some(Finding::ConstantLabels { path, unknown, .. }) = findings.first()
+            && path == train_path
+            && !unknown.is_empty()
+        {
+            return Err(DataError::UnknownLabels {
+                path: path.clone(),
+                labels: unknown.clone(),
+            });
+        }
         Ok(GueData {
             train,
             dev,
             test,
-            objective: Objective::Classes(classes),
+            objective,
             findings,
         })
     }
 }
 
-/// Something about the data that is no error but that a user should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// Some classes have no example in a split. In the training split they cannot be learned; in another one, they
-    /// are left out of AUROC and AUPRC.
-    MissingClasses {
-        /// The split's file.
-        path: PathBuf,
-        /// The classes.
-        classes: Vec<usize>,
-    },
+fn labels(records: &[Record]) -> impl Iterator<Item = &Label> {
+    records.iter().filter_map(|record| record.label.as_ref())
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Finding::MissingClasses { path, classes } => {
-                let names: Vec<String> = classes.iter().map(usize::to_string).collect();
-                let (class, names) = (
-                    if names.len() == 1 { "class" } else { "classes" },
-                    names.join(", "),
-                );
-                write!(f, "{} has no example of {class} {names}", path.display())
-            }
-        }
+/// What the training split asks.
+fn objective_of(
+    path: &Path,
+    train: &[Record],
+    names: Option<&[String]>,
+) -> Result<Objective, DataError> {
+    if let Some(names) = names {
+        return Ok(Objective::Labels(names.into()));
     }
-}
-
-fn classes_of(records: &[Record]) -> BTreeSet<usize> {
-    let labels = records.iter().filter_map(|record| record.label.as_ref());
-    labels.filter_map(Label::class).collect()
-}
-
-fn missing_classes(path: &Path, records: &[Record], classes: usize) -> Option<Finding> {
-    let present = classes_of(records);
-    let missing: Vec<usize> = (0..classes)
-        .filter(|class| !present.contains(class))
-        .collect();
-    (!missing.is_empty()).then(|| Finding::MissingClasses {
-        path: path.to_owned(),
-        classes: missing,
-    })
+    if let Some(Label::Marks(marks)) = labels(train).next() {
+        return Ok(Objective::unnamed_labels(marks.len()));
+    }
+    let classes: BTreeSet<usize> = labels(train).filter_map(Label::class).collect();
+    match (classes.len(), classes.last()) {
+        (2.., Some(largest)) => Ok(Objective::Classes(largest + 1)),
+        (_, label) => Err(DataError::OneClass {
+            path: path.to_owned(),
+            label: label.copied().unwrap_or(0),
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +114,12 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("train.csv");
         std::fs::write(&path, text).unwrap();
-        read_gue(&path, classes).map_err(|error| error.to_string())
+        let objective = classes.map(Objective::Classes);
+        let wanted = match &objective {
+            Some(objective) => Wanted::Of(objective),
+            None => Wanted::Any(None),
+        };
+        table::read(&path, wanted).map_err(|error| error.to_string())
     }
 
     fn complaint(text: &str, classes: Option<usize>) -> String {
@@ -218,7 +216,9 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("dev.csv");
         std::fs::write(&path, b"sequence,label\nAC,0\nA\xff,1\n").unwrap();
-        let found = read_gue(&path, None).unwrap_err().to_string();
+        let found = read_gue(&path, &Objective::Classes(2))
+            .unwrap_err()
+            .to_string();
         assert!(
             found.contains("dev.csv, line 3") && found.contains("UTF-8"),
             "{found}"
@@ -237,7 +237,7 @@ mod tests {
             file("dev.csv", dev),
             file("test.csv", test),
         );
-        GueData::load(&train, &dev, &test)
+        GueData::load(&train, &dev, &test, None)
     }
 
     #[test]
@@ -275,5 +275,196 @@ mod tests {
     fn one_class_in_training_is_an_error() {
         let error = load("A,1\nC,1\n", "A,0\n", "A,0\n").unwrap_err();
         assert!(matches!(error, DataError::OneClass { label: 1, .. }));
+    }
+
+    fn load_labels(
+        header: &str,
+        [train, dev, test]: [&str; 3],
+        names: Option<&[&str]>,
+    ) -> Result<GueData, String> {
+        let dir = TempDir::new().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("{header}\n{text}")).unwrap();
+            path
+        };
+        let names = names.map(|names| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        let paths = [("train.csv", train), ("dev.csv", dev), ("test.csv", test)];
+        let [train, dev, test] = paths.map(|(name, text)| file(name, text));
+        GueData::load(&train, &dev, &test, names.as_deref()).map_err(|error| error.to_string())
+    }
+
+    /// Marks as `1`, `0` and `?`.
+    fn shown(records: &[Record]) -> Vec<String> {
+        let letter = |mark: &Option<bool>| mark.map_or('?', |mark| if mark { '1' } else { '0' });
+        let row = |label: &Label| label.marks().iter().map(letter).collect();
+        labels(records).map(row).collect()
+    }
+
+    #[test]
+    fn a_column_a_label_is_read_by_name_and_empty_cells_are_unknown() {
+        let data = load_labels(
+            "H4,id,sequence,H3,H3K9ac",
+            [
+                "1,a,AC,0,1\n,b,GT,1,\n0,c,GG,NA,0\n",
+                "1,a,AC,nan,0.0\n0,b,AC,1.0,True\n",
+                "1,a,AC,0,1\n0,b,AC,1,0\n",
+            ],
+            Some(&["H3", "H4"]),
+        )
+        .unwrap();
+        let names = ["H3".to_owned(), "H4".to_owned()];
+        assert_eq!(data.objective, Objective::Labels(names.into()));
+        assert_eq!(shown(&data.train), ["01", "1?", "?0"]);
+        assert_eq!(shown(&data.dev), ["?1", "10"]);
+        assert_eq!(data.train[1].id, "b");
+        let findings: Vec<String> = data.findings.iter().map(Finding::to_string).collect();
+        assert_eq!(findings.len(), 1);
+        assert!(
+            findings[0].starts_with("label `H3` holds for every example of"),
+            "{findings:?}"
+        );
+    }
+
+    #[test]
+    fn lists_are_of_any_length_with_commas_or_blanks_and_unknown_places() {
+        let splits = [
+            "AC,\"[0, 1, nan]\"\nGT,[1 0 1]\nGG,\"[null,,0]\"\nGG,[ 1. 0.  NaN ]\n",
+            "AC,\"[0,1,0]\"\nAC,\"[1,0,1]\"\n",
+            "AC,\"[0,1,0]\"\nAC,\"[1\n 0\n 1]\"\n",
+        ];
+        for (names, expected) in [
+            (None, ["label_0", "label_1", "label_2"]),
+            (Some(&["x", "y", "z"][..]), ["x", "y", "z"]),
+        ] {
+            let data = load_labels("sequence,label", splits, names).unwrap();
+            let expected = expected.map(String::from);
+            assert_eq!(data.objective, Objective::Labels(expected.into()));
+            assert_eq!(shown(&data.train), ["01?", "101", "??0", "10?"]);
+            assert_eq!(shown(&data.test), ["010", "101"]);
+            assert!(data.findings.is_empty());
+        }
+    }
+
+    #[test]
+    fn each_complaint_about_labels_names_file_and_line() {
+        let (lists, columns) = ("sequence,label", "sequence,a,b");
+        let (list, column) = ("AC,[0 1]\nAC,[1 0]\n", "AC,0,1\nAC,1,0\n");
+        let two = Some(&["a", "b"][..]);
+        let three = Some(&["a", "b", "c"][..]);
+        let cases = [
+            (
+                lists,
+                ["AC,[0 1]\nAC,[1]\n", list, list],
+                None,
+                "train.csv, line 3: the list has 1 labels, expected 2",
+            ),
+            (
+                lists,
+                [list, "AC,[0 1 1]\n", list],
+                None,
+                "dev.csv, line 2: the list has 3 labels, expected 2",
+            ),
+            (
+                lists,
+                [list, list, list],
+                three,
+                "train.csv, line 2: the list has 2 labels, expected 3",
+            ),
+            (
+                lists,
+                [list, "AC,1\n", list],
+                None,
+                "dev.csv, line 2: the label is `1`, expected a list",
+            ),
+            (
+                lists,
+                ["AC,1\nAC,[0 1]\n", list, list],
+                None,
+                "train.csv, line 3: the label is `[0 1]`, expected a whole",
+            ),
+            (
+                lists,
+                ["AC,1\nAC,0\n", list, list],
+                None,
+                "dev.csv, line 2: the label is `[0 1]`, expected a whole",
+            ),
+            (
+                lists,
+                ["AC,[]\n", list, list],
+                None,
+                "train.csv, line 2: the label is `[]`, expected a list",
+            ),
+            (
+                lists,
+                ["AC,[0 1\n", list, list],
+                None,
+                "train.csv, line 2: the label is `[0 1`, expected a list",
+            ),
+            (
+                lists,
+                ["AC,[0, 1]\n", list, list],
+                None,
+                "train.csv, line 2: 3 fields where the header has 2 (a cell",
+            ),
+            (
+                lists,
+                ["AC,[0 2]\n", list, list],
+                None,
+                "train.csv, line 2: the label `label_1` is `2`, expected 0 or 1",
+            ),
+            (
+                lists,
+                ["AC,[0 ...]\n", list, list],
+                None,
+                "train.csv, line 2: the label `label_1` is `...`",
+            ),
+            (
+                lists,
+                [list, list, "AC,[nan -1]\n"],
+                two,
+                "test.csv, line 2: the label `b` is `-1`, expected 0 or 1",
+            ),
+            (
+                lists,
+                ["AC,[0 nan]\nAC,[1 nan]\n", list, list],
+                None,
+                "train.csv: nothing is known of `label_1`",
+            ),
+            (
+                columns,
+                [column, column, "AC,0,1\nAC,0,0.5\n"],
+                two,
+                "test.csv, line 3: the label `b` is `0.5`",
+            ),
+            (
+                columns,
+                [column; 3],
+                three,
+                "train.csv, line 1: there is no column `c`; the header has `sequence`, `a`, `b`",
+            ),
+            (
+                columns,
+                [column; 3],
+                Some(&["z"]),
+                "train.csv, line 1: there is no column `z`",
+            ),
+            (
+                columns,
+                [column; 3],
+                None,
+                "train.csv, line 1: there is no column `label`",
+            ),
+            (
+                "sequence,a,a",
+                [column; 3],
+                two,
+                "train.csv, line 1: two columns are called `a`",
+            ),
+        ];
+        for (header, splits, names, expected) in cases {
+            let found = load_labels(header, splits, names).unwrap_err();
+            assert!(found.contains(expected), "{splits:?}, {names:?}: {found}");
+        }
     }
 }

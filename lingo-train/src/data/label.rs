@@ -83,6 +83,26 @@ impl fmt::Display for Objective {
     }
 }
 
+/// Whether no two labels differ in what both of them know: there is nothing to tell apart.
+pub fn all_alike<'a>(labels: impl Iterator<Item = &'a Label>) -> bool {
+    let (mut class, mut marks) = (None, Vec::new());
+    for label in labels {
+        let alike = match label {
+            Label::Class(found) => *class.get_or_insert(*found) == *found,
+            Label::Marks(found) => {
+                marks.resize(found.len(), None);
+                let known = marks.iter_mut().zip(found);
+                let mut known = known.filter_map(|(mark, found)| Some((mark, (*found)?)));
+                known.all(|(mark, found)| *mark.get_or_insert(found) == found)
+            }
+        };
+        if !alike {
+            return false;
+        }
+    }
+    true
+}
+
 mod names {
     use std::sync::Arc;
 
@@ -99,5 +119,23 @@ mod names {
         deserializer: D,
     ) -> Result<Arc<[String]>, D::Error> {
         Ok(Vec::deserialize(deserializer)?.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_differ_where_one_question_has_two_answers() {
+        let marks = |marks: &[Option<bool>]| Label::Marks(marks.into());
+        let (yes, no) = (Some(true), Some(false));
+        assert!(all_alike([].iter()));
+        assert!(all_alike([Label::Class(1), Label::Class(1)].iter()));
+        assert!(!all_alike([Label::Class(1), Label::Class(0)].iter()));
+        let alike = [marks(&[yes, None]), marks(&[None, no]), marks(&[yes, no])];
+        assert!(all_alike(alike.iter()));
+        let differ = [marks(&[None, no]), marks(&[yes, None]), marks(&[yes, yes])];
+        assert!(!all_alike(differ.iter()));
     }
 }

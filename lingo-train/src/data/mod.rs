@@ -1,7 +1,9 @@
 //! From files to batches: records, prompts, tokens, and the order in which they are trained on.
 
+mod answers;
 mod batch;
 mod dna_tokens;
+mod finding;
 mod gue;
 mod kmer;
 mod label;
@@ -15,9 +17,10 @@ mod vocabulary;
 
 pub use batch::{Batch, plan_epoch, plan_eval};
 pub use dna_tokens::{DnaTokens, LETTERS};
-pub use gue::{Finding, GueData, read_gue};
+pub use finding::Finding;
+pub use gue::{GueData, read_gue};
 pub use kmer::{NucleotideTransformer, OverlappingKmers};
-pub use label::{Label, Objective};
+pub use label::{Label, Objective, all_alike};
 pub use prompt::Prompt;
 pub use record::{DataError, NUCLEOTIDES, Record, normalise};
 pub use rounds::{EvalLoader, Rounds};

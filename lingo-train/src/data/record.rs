@@ -63,7 +63,7 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// The column that is needed.
-        column: &'static str,
+        column: String,
         /// The header as it stands.
         found: Vec<String>,
     },
@@ -108,6 +108,45 @@ pub enum DataError {
         found: String,
         /// What a label may be.
         expected: String,
+    },
+    /// One of many labels is no answer.
+    #[error(
+        "{}, line {line}: the label `{label}` is `{found}`, expected 0 or 1, or nothing or NA where it is not known",
+        path.display()
+    )]
+    Mark {
+        /// The file.
+        path: PathBuf,
+        /// The record's line.
+        line: u64,
+        /// The label's name.
+        label: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A list of labels is of another length.
+    #[error("{}, line {line}: the list has {found} labels, expected {expected} as elsewhere", path.display())]
+    LabelCount {
+        /// The file.
+        path: PathBuf,
+        /// The record's line.
+        line: u64,
+        /// Labels listed.
+        found: usize,
+        /// Labels of the task.
+        expected: usize,
+    },
+    /// A label is known for no example of the training split.
+    #[error(
+        "{}: nothing is known of {}, so that it cannot be learnt; leave it out, or give examples of it",
+        path.display(),
+        list(labels)
+    )]
+    UnknownLabels {
+        /// The file of the training split.
+        path: PathBuf,
+        /// The labels.
+        labels: Vec<String>,
     },
     /// The training split has one label.
     #[error(

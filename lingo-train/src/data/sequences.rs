@@ -7,13 +7,14 @@ use std::path::Path;
 use noodles_fasta::io::Reader;
 use noodles_fasta::record::Definition;
 
+use super::answers::Wanted;
 use super::record::{DataError, Record};
-use super::table::{self, Labels, compressed, parse_sequence};
+use super::table::{self, compressed, parse_sequence};
 
 /// Reads sequences for prediction; the format is told by the file's name.
 ///
-/// CSV needs a column `sequence`; `label` and `id` are optional. FASTA records are named by the first word of their
-/// definition line and have no label. Sequences become upper case, U becomes T.
+/// CSV needs a column `sequence`; `id` is optional, and labels are not looked at. FASTA records are named by the first
+/// word of their definition line. Sequences become upper case, U becomes T.
 ///
 /// # Errors
 /// With file and line, as for [`read_gue`](super::read_gue); a compressed file; a name of another kind.
@@ -33,7 +34,7 @@ pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
     }
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("csv") => table::read(path, Labels::Optional),
+        Some("csv") => table::read(path, Wanted::Nothing),
         Some("fa" | "fasta" | "fna" | "fas") => read_fasta(path),
         Some(_) => Err(format("the extension is not known")),
         None => Err(format("the name has no extension")),
@@ -156,34 +157,30 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
-    fn read(name: &str, text: &str) -> Result<Vec<(String, String, Option<usize>)>, String> {
+    fn read(name: &str, text: &str) -> Result<Vec<(String, String)>, String> {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
         let records = read_sequences(&path).map_err(|error| error.to_string())?;
-        Ok(records
-            .into_iter()
-            .map(|r| (r.id, r.sequence, r.label.and_then(|label| label.class())))
-            .collect())
+        assert!(records.iter().all(|record| record.label.is_none()));
+        Ok(records.into_iter().map(|r| (r.id, r.sequence)).collect())
     }
 
-    fn row(id: &str, sequence: &str, label: Option<usize>) -> (String, String, Option<usize>) {
-        (id.into(), sequence.into(), label)
+    fn row(id: &str, sequence: &str) -> (String, String) {
+        (id.into(), sequence.into())
     }
 
     #[test]
     fn csv_needs_sequences_only_and_rows_are_numbered_from_zero() {
         let found = read("x.csv", "sequence\nac\ngu\n").unwrap();
-        assert_eq!(found, [row("0", "AC", None), row("1", "GT", None)]);
+        assert_eq!(found, [row("0", "AC"), row("1", "GT")]);
     }
 
     #[test]
-    fn csv_may_have_ids_and_labels() {
-        let found = read("x.csv", "id,sequence,label\nfirst,ac,1\nsecond,gt,\n").unwrap();
-        assert_eq!(
-            found,
-            [row("first", "AC", Some(1)), row("second", "GT", None)]
-        );
+    fn csv_may_have_ids_and_labels_of_any_kind() {
+        let text = "id,sequence,label\nfirst,ac,\"[0, 1]\"\nsecond,gt,unknown\n";
+        let found = read("x.csv", text).unwrap();
+        assert_eq!(found, [row("first", "AC"), row("second", "GT")]);
     }
 
     #[test]
@@ -195,11 +192,7 @@ mod tests {
         ] {
             for name in ["x.fa", "x.FASTA", "x.fna"] {
                 let found = read(name, text).unwrap();
-                assert_eq!(
-                    found,
-                    [row("one", "ACGTTN", None), row("two", "RYK", None)],
-                    "{text:?}"
-                );
+                assert_eq!(found, [row("one", "ACGTTN"), row("two", "RYK")], "{text:?}");
             }
         }
     }

@@ -5,20 +5,11 @@ use std::path::Path;
 
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 
-use super::label::Label;
+use super::answers::{Answers, Wanted};
 use super::record::{DataError, Record, normalise};
 
-/// What is asked of the column `label`.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Labels {
-    /// Each record has one, below the number of classes where that is known.
-    Required(Option<usize>),
-    /// The column, or a cell of it, may be missing.
-    Optional,
-}
-
-/// Reads the columns `sequence`, `label` and `id`, in any order and case; others are ignored.
-pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError> {
+/// Reads the columns `sequence` and `id`, in any order and case, and those of labels that are wanted; others are ignored.
+pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Vec<Record>, DataError> {
     if let Some(reason) = compressed(path) {
         let path = path.to_owned();
         return Err(DataError::Format { path, reason });
@@ -40,7 +31,7 @@ pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError
     let needed = |name: &'static str| {
         column(name).ok_or_else(|| DataError::Column {
             path: path.to_owned(),
-            column: name,
+            column: name.to_owned(),
             found: header.iter().map(String::from).collect(),
         })
     };
@@ -50,10 +41,7 @@ pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError
         });
     }
     let sequence = needed("sequence")?;
-    let label = match labels {
-        Labels::Required(_) => Some(needed("label")?),
-        Labels::Optional => column("label"),
-    };
+    let mut answers = Answers::find(path, &header, wanted)?;
     let id = column("id");
 
     let mut records = Vec::new();
@@ -67,10 +55,7 @@ pub(super) fn read(path: &Path, labels: Labels) -> Result<Vec<Record>, DataError
         records.push(Record {
             id: id.map_or_else(|| number.to_string(), |id| row[id].to_string()),
             sequence: parse_sequence(path, line, &row[sequence])?,
-            label: match label {
-                Some(label) => parse_label(path, line, &row[label], labels)?.map(Label::Class),
-                None => None,
-            },
+            label: answers.read(path, line, &row)?,
         });
     }
     if records.is_empty() {
@@ -105,43 +90,6 @@ pub(super) fn parse_sequence(path: &Path, line: u64, text: &str) -> Result<Strin
     })
 }
 
-fn parse_label(
-    path: &Path,
-    line: u64,
-    text: &str,
-    labels: Labels,
-) -> Result<Option<usize>, DataError> {
-    let wrong = |expected: String| DataError::Label {
-        path: path.to_owned(),
-        line,
-        found: text.into(),
-        expected,
-    };
-    let classes = match labels {
-        Labels::Optional if text.is_empty() => return Ok(None),
-        Labels::Optional => None,
-        Labels::Required(classes) => classes,
-    };
-    match (text.parse::<usize>(), classes) {
-        (Ok(label), Some(classes)) if label >= classes => Err(wrong(format!(
-            "one of the {classes} classes, 0 to {}",
-            classes.saturating_sub(1)
-        ))),
-        (Ok(label), _) if label > MOST_LABELS => {
-            Err(wrong(format!("a whole number from 0 to {MOST_LABELS}")))
-        }
-        (Ok(label), _) => Ok(Some(label)),
-        (Err(_), Some(classes)) => Err(wrong(format!(
-            "a whole number from 0 to {}",
-            classes.saturating_sub(1)
-        ))),
-        (Err(_), None) => Err(wrong("a whole number, 0 or above".into())),
-    }
-}
-
-/// The largest label that can be meant: the head has a row for each, so that a stray number would be costly.
-const MOST_LABELS: usize = 65_535;
-
 fn csv_error(path: &Path, error: csv::Error) -> DataError {
     let line = error.position().map_or(1, |position| position.line());
     let path = path.to_owned();
@@ -150,7 +98,11 @@ fn csv_error(path: &Path, error: csv::Error) -> DataError {
         ErrorKind::UnequalLengths {
             expected_len, len, ..
         } => {
-            format!("{len} fields where the header has {expected_len}")
+            let hint = match len > expected_len {
+                true => " (a cell that holds commas stands in quotes)",
+                false => "",
+            };
+            format!("{len} fields where the header has {expected_len}{hint}")
         }
         ErrorKind::Utf8 { .. } => "the text is not valid UTF-8".into(),
         other => format!("{other:?}"),

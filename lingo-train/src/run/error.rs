@@ -36,8 +36,8 @@ pub enum RunError {
     },
     /// The metric that selects is undefined on dev.
     #[error(
-        "train.select_by = \"{metric}\" is undefined on dev, where every example has the same label; select by \
-         another metric, or give dev more than one class"
+        "train.select_by = \"{metric}\" is undefined on dev, where all examples are alike; select by another metric, or \
+         give dev examples of more than one class, or for and against a label"
     )]
     UndefinedSelection {
         /// The metric.
