@@ -303,6 +303,30 @@ fn what_changes_nothing_under_the_method_is_told_where_it_was_set_on_purpose() {
     );
 }
 
+#[test]
+fn a_key_has_its_line_however_toml_lets_it_be_written() {
+    for text in [
+        "model = \"m\"\r\ndata.dir = \"d\"\r\ntrain.epochs = 2\r\n",
+        "model = \"\"\"\nm\"\"\"\ntrain = { epochs = 2 }\ndata = { dir = \"d\" }\n",
+        "# é\nmodel = \"m\"\n[train]\nepochs = 2\n[data]\ndir = \"d\"\n",
+        "data = {\n dir = \"d\",\n} # a comment with epochs = 1\n[\"train\"]\n\"epochs\" = 2\n[output]\n",
+    ] {
+        let files = Files::new(&[("model.toml", "model = \"m\"\n"), ("run.toml", text)]);
+        let resolved = files.load(&["model.toml", "run.toml"], &[]);
+        assert_eq!(resolved.config.train.epochs, 2);
+        let is_there = |line: &str| line.contains("epochs\" = 2") || line.contains("epochs = 2");
+        let line = 1 + text.lines().position(is_there).unwrap();
+        let place = format!("run.toml:{line}");
+        assert_eq!(files.origin(&resolved, "train.epochs"), place, "{text}");
+    }
+    let files = Files::new(&[("run.toml", "[[train]]\nepochs = 2\n")]);
+    let message = files.error("run.toml");
+    assert!(
+        message.contains("train: is a list; a section, [train] (run.toml:1)"),
+        "{message}"
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn a_folder_behind_a_link_has_another_one_above_it() {
