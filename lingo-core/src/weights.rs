@@ -6,6 +6,8 @@
 
 use burn::tensor::TensorData;
 
+use crate::nn::Precision;
+
 /// Why a tensor could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightError {
@@ -37,22 +39,50 @@ pub enum WeightError {
 
 /// A provider of pretrained tensors.
 pub trait WeightSource {
-    /// Reads the whole tensor as f32, row-major.
+    /// Reads the whole tensor, row-major, as numbers of a type.
     ///
     /// # Errors
     /// If it is missing, of another shape, or unreadable.
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, WeightError>;
+    fn take_as(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        precision: Precision,
+    ) -> Result<TensorData, WeightError>;
 
-    /// Reads the given rows, in the given order, of a matrix of `shape`, without materialising the rest.
+    /// Reads the whole tensor as f32, row-major.
     ///
     /// # Errors
-    /// As for [`take`](Self::take); a row outside the matrix is unreadable.
+    /// As for [`take_as`](Self::take_as).
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, WeightError> {
+        self.take_as(name, shape, Precision::F32)
+    }
+
+    /// Reads the given rows, in the given order, of a matrix of `shape`, without materialising the rest, as numbers of a
+    /// type.
+    ///
+    /// # Errors
+    /// As for [`take_as`](Self::take_as); a row outside the matrix is unreadable.
+    fn take_rows_as(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        rows: &[u32],
+        precision: Precision,
+    ) -> Result<TensorData, WeightError>;
+
+    /// As [`take_rows_as`](Self::take_rows_as), as f32.
+    ///
+    /// # Errors
+    /// As for [`take_rows_as`](Self::take_rows_as).
     fn take_rows(
         &mut self,
         name: &str,
         shape: [usize; 2],
         rows: &[u32],
-    ) -> Result<TensorData, WeightError>;
+    ) -> Result<TensorData, WeightError> {
+        self.take_rows_as(name, shape, rows, Precision::F32)
+    }
 
     /// Whether the checkpoint holds the tensor, for those that are optional.
     fn has(&self, name: &str) -> bool;

@@ -4,14 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
+use half::{bf16, f16};
 use lingo_core::models::ModelConfig;
+use lingo_core::nn::Precision;
 use lingo_core::weights::{WeightError, WeightSource};
 
 use crate::encoding::FLOAT_TYPES;
 use crate::error::ImportError;
 use crate::json::JsonFile;
 use crate::mapped::MappedFile;
-use crate::tensors::{Element, Role, Stored, TensorInfo};
+use crate::tensors::{Element, Role, Stored, TensorInfo, half_of};
 use crate::tokenizer::{self, TextTokenizer};
 use crate::{gguf, hf};
 
@@ -295,17 +297,31 @@ impl Checkpoint {
 }
 
 impl WeightSource for Checkpoint {
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<TensorData, WeightError> {
-        self.take_with(name, shape, Stored::read)
+    fn take_as(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        precision: Precision,
+    ) -> Result<TensorData, WeightError> {
+        self.take_with(name, shape, |tensor, files| match precision {
+            Precision::F32 => tensor.read(files),
+            Precision::Bf16 => tensor.read_half::<bf16>(files),
+            Precision::F16 => tensor.read_half::<f16>(files),
+        })
     }
 
-    fn take_rows(
+    fn take_rows_as(
         &mut self,
         name: &str,
         shape: [usize; 2],
         rows: &[u32],
+        precision: Precision,
     ) -> Result<TensorData, WeightError> {
-        self.take_with(name, &shape, |tensor, files| tensor.read_rows(files, rows))
+        self.take_with(name, &shape, |tensor, files| match precision {
+            Precision::F32 => tensor.read_rows(files, rows),
+            Precision::Bf16 => Ok(half_of::<bf16>(tensor.read_rows(files, rows)?)),
+            Precision::F16 => Ok(half_of::<f16>(tensor.read_rows(files, rows)?)),
+        })
     }
 
     fn has(&self, name: &str) -> bool {

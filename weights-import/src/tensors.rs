@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use burn::store::pytorch_reader;
 use burn::tensor::{DType, TensorData};
+use half::{bf16, f16};
 
 use crate::encoding::{Encoding, FLOAT_TYPES};
 use crate::mapped::MappedFile;
@@ -166,6 +167,44 @@ impl Stored {
         }
     }
 
+    /// Reads all of it as numbers of 16 bits, a row at a time: there is never an f32 copy of the whole. An error is the
+    /// reason in words.
+    pub(crate) fn read_half<T: Half>(&self, files: &[MappedFile]) -> Result<TensorData, String> {
+        let encoding = self.encoding()?;
+        let numbers: usize = self.shape.iter().product();
+        let width = self.shape.last().copied().unwrap_or(1);
+        let mut out = Vec::with_capacity(numbers);
+        let mut scratch = vec![0.0_f32; width];
+        let mut fill = |bytes: &[u8], release: &dyn Fn(Range<usize>)| -> Result<(), String> {
+            let (mut kept, rows) = (0, numbers / width.max(1));
+            for row in 0..rows {
+                decode_row(encoding, bytes, self.rows.source(row), &mut scratch)?;
+                out.extend(scratch.iter().map(|number| T::round(*number)));
+                // Interleaved rows are near their place: they stay within a head.
+                let read = bytes.len() / rows * row;
+                if self.rows == RowOrder::Plain && read - kept > CHUNK_BYTES {
+                    release(kept..read);
+                    kept = read;
+                }
+            }
+            Ok(())
+        };
+        match &self.place {
+            Place::Mapped { file, range } => {
+                let file = file_at(files, *file)?;
+                let release = |part: Range<usize>| {
+                    file.release(&(range.start + part.start..range.start + part.end));
+                };
+                fill(slice(file.bytes(), range.clone())?, &release)?;
+                file.release(range);
+            }
+            Place::Pytorch(tensor) => {
+                fill(&tensor.read().map_err(|error| error.to_string())?, &|_| {})?;
+            }
+        }
+        Ok(TensorData::new(out, self.shape.as_slice()))
+    }
+
     /// The stored bytes, where they are the numbers of a type in the order of rows; an error is the reason in words.
     pub(crate) fn bytes_of<'a>(
         &self,
@@ -243,6 +282,30 @@ impl Stored {
             )),
         }
     }
+}
+
+/// A number of 16 bits.
+pub(crate) trait Half: burn::tensor::Element {
+    /// The nearest one.
+    fn round(number: f32) -> Self;
+}
+
+impl Half for bf16 {
+    fn round(number: f32) -> Self {
+        Self::from_f32(number)
+    }
+}
+
+impl Half for f16 {
+    fn round(number: f32) -> Self {
+        Self::from_f32(number)
+    }
+}
+
+/// f32 numbers, rounded.
+pub(crate) fn half_of<T: Half>(data: TensorData) -> TensorData {
+    let numbers: Vec<T> = data.iter::<f32>().map(T::round).collect();
+    TensorData::new(numbers, data.shape().clone())
 }
 
 /// Converts one row of a matrix.

@@ -5,6 +5,7 @@ use burn::tensor::module::linear;
 use burn::tensor::{Device, Tensor};
 
 use super::init::{normal, uniform};
+use crate::nn::precision::in_f32;
 
 /// Standard deviation of the initial P and Q where there is a Λ.
 const FACTOR_STD: f64 = 0.02;
@@ -134,18 +135,20 @@ impl LowRank {
         self.dropout
     }
 
-    /// The correction of the output; `x` has been through dropout and is yet to be multiplied with `kept`.
+    /// The correction of the output, in the type of `x`; λ, which begins at zero, is applied in f32. `x` has been through
+    /// dropout and is yet to be multiplied with `kept`.
     ///
     /// # Shapes
     /// `[N, d_input]` to `[N, d_output]`.
     pub fn forward(&self, x: Tensor<2>, kept: f64) -> Tensor<2> {
         let scale = self.scale * kept; // here, where the tensors are smallest
-        let u = linear(x, self.q.val().transpose(), None); // [N, R]
+        let own = x.dtype();
+        let u = linear(x, self.q.val().cast(own).transpose(), None); // [N, R]
         let u = match &self.lambda {
-            Some(lambda) => u * (lambda.val() * scale).unsqueeze(),
+            Some(lambda) => in_f32(u, |u| u * (lambda.val() * scale).unsqueeze()),
             None => u * scale,
         };
-        linear(u, self.p.val().transpose(), None) // [N, d_output]
+        linear(u, self.p.val().cast(own).transpose(), None) // [N, d_output]
     }
 }
 

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
+use crate::nn::norm::layer_norm;
 use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Activation, Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
@@ -228,10 +229,11 @@ impl BertEmbeddings {
     fn forward(&self, tokens: &TokenBatch, noise: &Noise) -> Tensor<3> {
         let x = self.word_embeddings.forward(tokens.ids.clone()); // [B, T, D]
         let [_, t, _] = x.dims();
+        let own = x.dtype();
         let positions = self.position_embeddings.weight.val().narrow(0, 0, t); // [T, D]
         let segment = self.token_type_embeddings.weight.val().narrow(0, 0, 1); // [1, D]
-        let x = x + (positions + segment).unsqueeze();
-        noise.dropout(self.layer_norm.forward(x), self.dropout)
+        let x = x + (positions.cast(own) + segment.cast(own)).unsqueeze();
+        noise.dropout(layer_norm(&self.layer_norm, x), self.dropout)
     }
 }
 
@@ -358,7 +360,7 @@ impl BertOutput {
     /// `norm(residual + drop(dense(x)))`: `[B, T, d_input]` and `[B, T, D]` to `[B, T, D]`.
     pub fn forward(&self, x: Tensor<3>, residual: Tensor<3>, noise: &Noise) -> Tensor<3> {
         let x = self.dense.forward(&Input::new(x, noise)); // [B, T, D]
-        self.layer_norm
-            .forward(noise.dropout(x, self.dropout) + residual)
+        let sum = noise.dropout(x, self.dropout) + residual;
+        layer_norm(&self.layer_norm, sum)
     }
 }

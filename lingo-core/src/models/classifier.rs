@@ -2,11 +2,12 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
 use super::{HeadLayout, Pooling, Pretrained, TokenBatch};
 use crate::adapter::init::normal;
 use crate::adapter::{LowRank, LowRankConfig};
+use crate::nn::precision::linear;
 use crate::nn::{Loader, Noise};
 use crate::weights::WeightError;
 
@@ -61,9 +62,9 @@ impl Classifier {
     ) -> Result<Self, WeightError> {
         let width = backbone.width();
         let pooler = new_pooler(&backbone, &layout)
-            .map(|name| loader.linear(name, [width, width], true))
+            .map(|name| loader.head(name, [width, width], true))
             .transpose()?;
-        let score = loader.linear(layout.output, [width, classes], layout.output_bias)?;
+        let score = loader.head(layout.output, [width, classes], layout.output_bias)?;
         Ok(Self {
             backbone,
             pooler,
@@ -78,16 +79,17 @@ impl Classifier {
         self.head(hidden, &tokens.lengths, noise)
     }
 
-    /// Logits `[B, C]` of the backbone's hidden states `[B, T, D]`, of sequences of `lengths` tokens.
+    /// Logits `[B, C]`, in f32, of the backbone's hidden states `[B, T, D]`, of sequences of `lengths` tokens.
     pub fn head(&self, hidden: Tensor<3>, lengths: &[usize], noise: &Noise) -> Tensor<2> {
         let x = match self.layout.pooling {
             Pooling::FirstToken => hidden.narrow(1, 0, 1).squeeze_dim(1), // [B, D]
             Pooling::LastToken => last_token(hidden, lengths),            // [B, D]
         };
+        let x = x.cast(FloatDType::F32);
         let x = match self.pooler.as_ref().or(self.backbone.pooler()) {
             Some(pooler) => {
                 let x = noise.dropout(x, self.layout.input_dropout);
-                pooler.forward(x).tanh()
+                linear(pooler, x).tanh()
             }
             None => x,
         };

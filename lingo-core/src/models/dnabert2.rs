@@ -8,6 +8,7 @@ use burn::tensor::{Tensor, activation::gelu};
 use super::bert::BertOutput;
 use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
+use crate::nn::norm::layer_norm;
 use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
@@ -194,10 +195,8 @@ impl DnaBert2Embeddings {
     fn forward(&self, tokens: &TokenBatch, noise: &Noise) -> Tensor<3> {
         let x = self.word_embeddings.forward(tokens.ids.clone()); // [B, T, D]
         let segment = self.token_type_embeddings.weight.val().narrow(0, 0, 1); // [1, D]
-        noise.dropout(
-            self.layer_norm.forward(x + segment.unsqueeze()),
-            self.dropout,
-        )
+        let sum = x.clone() + segment.cast(x.dtype()).unsqueeze();
+        noise.dropout(layer_norm(&self.layer_norm, sum), self.dropout)
     }
 }
 
@@ -304,6 +303,6 @@ impl DnaBert2Mlp {
         let inner = gelu(gate) * both.narrow(2, inner, inner); // [B, T, F]
         let inner = noise.dropout(inner, self.dropout);
         let y = self.wo.forward(&Input::new(inner, noise)); // [B, T, D]
-        self.layernorm.forward(y + x)
+        layer_norm(&self.layernorm, y + x)
     }
 }

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, activation::gelu};
 use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch, bert};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
 use crate::nn::gated::swiglu;
+use crate::nn::norm::layer_norm;
 use crate::nn::rotary::Rotary;
 use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Input, Loader, Noise, Projection};
@@ -279,10 +280,11 @@ impl EsmEmbeddings {
         }
         if let Some(table) = &self.position_embeddings {
             let rows = self.first_position..self.first_position + t;
-            x = x + table.weight.val().slice([rows]).unsqueeze();
+            let positions = table.weight.val().slice([rows]); // [T, D]
+            x = x.clone() + positions.cast(x.dtype()).unsqueeze();
         }
         match &self.emb_layer_norm_before {
-            Some(norm) => norm.forward(x),
+            Some(norm) => layer_norm(norm, x),
             None => x,
         }
     }
@@ -314,7 +316,7 @@ impl Backbone for Esm {
     }
 
     fn finish(&self, x: Tensor<3>) -> Tensor<3> {
-        self.encoder.emb_layer_norm_after.forward(x)
+        layer_norm(&self.encoder.emb_layer_norm_after, x)
     }
 
     fn width(&self) -> usize {
@@ -378,10 +380,10 @@ impl EsmLayer {
     /// `[B, T, D]` to `[B, T, D]`.
     fn forward(&self, x: Tensor<3>, context: &LayerContext, noise: &Noise) -> Tensor<3> {
         let attention = &self.attention;
-        let normed = attention.layer_norm.forward(x.clone());
+        let normed = layer_norm(&attention.layer_norm, x.clone());
         let seen = attention.self_attention.forward(normed, context, noise);
         let x = x + noise.dropout(attention.output.forward(seen, noise), self.dropout);
-        let normed = self.layer_norm.forward(x.clone());
+        let normed = layer_norm(&self.layer_norm, x.clone());
         let inner = self.activate(self.intermediate.forward(normed, noise)); // [B, T, F]
         x + noise.dropout(self.output.forward(inner, noise), self.dropout)
     }

@@ -7,6 +7,8 @@ use burn::tensor::Tensor;
 
 use super::{Architecture, Backbone, HeadLayout, LayerContext, PaperName, TokenBatch};
 use crate::nn::attention::{AttentionMask, attention, split_heads};
+use crate::nn::norm::layer_norm;
+use crate::nn::precision::linear;
 use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Activation, Input, Loader, Noise, Projection};
 use crate::weights::WeightError;
@@ -193,13 +195,13 @@ impl Opt {
     fn embeddings(&self, tokens: &TokenBatch) -> Tensor<3> {
         let x = self.embed_tokens.forward(tokens.ids.clone()); // [B, T, E]
         let x = match &self.project_in {
-            Some(project_in) => project_in.forward(x), // [B, T, D]
+            Some(project_in) => linear(project_in, x), // [B, T, D]
             None => x,
         };
         let [_, t, _] = x.dims();
         let rows = POSITION_OFFSET..POSITION_OFFSET + t;
         let positions = self.embed_positions.weight.val().slice([rows]); // [T, D]
-        x + positions.unsqueeze()
+        x.clone() + positions.cast(x.dtype()).unsqueeze()
     }
 }
 
@@ -226,11 +228,11 @@ impl Backbone for Opt {
 
     fn finish(&self, x: Tensor<3>) -> Tensor<3> {
         let x = match &self.final_layer_norm {
-            Some(norm) => norm.forward(x),
+            Some(norm) => layer_norm(norm, x),
             None => x,
         };
         match &self.project_out {
-            Some(project_out) => project_out.forward(x), // [B, T, E]
+            Some(project_out) => linear(project_out, x), // [B, T, E]
             None => x,
         }
     }
@@ -297,8 +299,8 @@ impl OptLayer {
         block: impl FnOnce(Tensor<3>) -> Tensor<3>,
     ) -> Tensor<3> {
         match self.norm_first {
-            true => x.clone() + noise.dropout(block(norm.forward(x)), self.dropout),
-            false => norm.forward(x.clone() + noise.dropout(block(x), self.dropout)),
+            true => x.clone() + noise.dropout(block(layer_norm(norm, x)), self.dropout),
+            false => layer_norm(norm, x.clone() + noise.dropout(block(x), self.dropout)),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Tensor, activation};
 
+use super::precision::in_f32;
+
 /// An element-wise non-linearity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -16,13 +18,13 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies the function; the shape stays.
+    /// Applies the function; the shape stays. Those that are made of several operations are computed in f32.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Relu => activation::relu(x),
             Self::Gelu => activation::gelu(x),
-            Self::GeluTanh => activation::gelu_approximate(x),
-            Self::Silu => activation::silu(x),
+            Self::GeluTanh => in_f32(x, activation::gelu_approximate),
+            Self::Silu => in_f32(x, activation::silu),
         }
     }
 }

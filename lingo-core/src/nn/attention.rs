@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
 use super::Noise;
+use super::precision::in_f32;
 
 /// What is added to the attention scores: who may see whom, and a bias by distance.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ fn alibi_slopes(heads: usize) -> Vec<f64> {
         .collect()
 }
 
-/// `softmax(q kᵀ + mask) v`, with queries already scaled.
+/// `softmax(q kᵀ + mask) v`, with queries already scaled; the softmax in f32.
 ///
 /// # Shapes
 /// - queries: `[B, H, T, K]`
@@ -94,11 +95,11 @@ pub fn attention(
     let g = keys.dims()[1];
     let queries = queries.reshape([b, g, h / g * t, k]);
     let scores = queries.matmul(keys.swap_dims(2, 3)); // [B, G, H/G·T, T]
-    let scores = mask
-        .addends
-        .iter()
-        .fold(scores, |scores, addend| scores + addend.clone());
-    let weights = noise.dropout(softmax(scores, 3), dropout);
+    let weights = in_f32(scores, |scores| {
+        let addends = mask.addends.iter().cloned();
+        softmax(addends.fold(scores, |scores, addend| scores + addend), 3)
+    });
+    let weights = noise.dropout(weights, dropout);
     weights
         .matmul(values) // [B, G, H/G·T, K]
         .reshape([b, h, t, k])

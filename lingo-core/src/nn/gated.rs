@@ -1,7 +1,9 @@
 //! SwiGLU (Shazeer 2020), written for a gradient tape that keeps little.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::{sigmoid, silu};
+use burn::tensor::{FloatDType, Tensor};
+
+use super::precision::in_f32;
 
 /// `silu(gate) ∘ up`.
 ///
@@ -13,13 +15,18 @@ use burn::tensor::activation::{sigmoid, silu};
 /// `[.., F]` both, and the result.
 pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     if !gate.is_autodiff() {
-        return silu(gate) * up;
+        return in_f32(gate, silu) * up;
     }
-    let x = gate.clone().inner();
-    let sigma = sigmoid(x.clone());
-    let silu = x.clone() * sigma.clone();
-    // σ + silu · (1 − σ)
-    let slope = (sigma.clone() + silu.clone() - silu.clone() * sigma) * up.clone().inner();
+    let (x, own) = (gate.clone().inner(), gate.dtype());
+    let (silu, slope) = {
+        let x = x.clone().cast(FloatDType::F32);
+        let sigma = sigmoid(x.clone());
+        let silu = x * sigma.clone();
+        // σ + silu · (1 − σ)
+        let slope = sigma.clone() + silu.clone() - silu.clone() * sigma;
+        let slope = slope * up.clone().inner().cast(FloatDType::F32);
+        (silu.cast(own), slope.cast(own))
+    };
     // The difference is zero, and carries the gradient.
     up * Tensor::from_inner(silu) + (gate - Tensor::from_inner(x)) * Tensor::from_inner(slope)
 }

@@ -4,8 +4,8 @@ use burn::module::{Param, ParamId};
 use burn::nn::{Embedding, LayerNorm, LayerNormConfig, Linear, RmsNorm};
 use burn::tensor::{Device, Tensor};
 
-use super::Projection;
 use super::token_embedding::TokenEmbedding;
+use super::{Precision, Projection};
 use crate::adapter::init::normal;
 use crate::weights::{WeightError, WeightSource};
 
@@ -18,6 +18,10 @@ pub struct Loader<'a> {
     device: &'a Device,
     tokens: Option<&'a [u32]>,
     added: AddedTokens,
+    /// Of activations.
+    precision: Precision,
+    /// Of matrices and tables.
+    stored: Precision,
 }
 
 /// Tokens that a task brings along, which no checkpoint knows.
@@ -44,6 +48,26 @@ impl<'a> Loader<'a> {
             device,
             tokens,
             added: AddedTokens::default(),
+            precision: Precision::F32,
+            stored: Precision::F32,
+        }
+    }
+
+    /// Lets the network compute in `precision`, with matrices and tables of that type, converted as they are read. Norms
+    /// and heads stay in f32.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self {
+            precision,
+            stored: precision,
+            ..self
+        }
+    }
+
+    /// Keeps all weights in f32, to be trained, whatever the network computes in.
+    pub fn with_masters(self) -> Self {
+        Self {
+            stored: Precision::F32,
+            ..self
         }
     }
 
@@ -85,9 +109,36 @@ impl<'a> Loader<'a> {
         [d_input, d_output]: [usize; 2],
         bias: bool,
     ) -> Result<Linear, WeightError> {
-        let weight: Tensor<2> = self.tensor(&format!("{name}.weight"), [d_output, d_input])?;
+        self.linear_in(self.stored, name, [d_input, d_output], bias)
+    }
+
+    /// A layer of a head, in f32.
+    ///
+    /// # Errors
+    /// As for [`linear`](Self::linear).
+    pub fn head(
+        &mut self,
+        name: &str,
+        [d_input, d_output]: [usize; 2],
+        bias: bool,
+    ) -> Result<Linear, WeightError> {
+        self.linear_in(Precision::F32, name, [d_input, d_output], bias)
+    }
+
+    fn linear_in(
+        &mut self,
+        stored: Precision,
+        name: &str,
+        [d_input, d_output]: [usize; 2],
+        bias: bool,
+    ) -> Result<Linear, WeightError> {
+        let weight = self.tensor(&format!("{name}.weight"), [d_output, d_input], stored)?;
         let bias = match bias {
-            true => Some(frozen(self.tensor(&format!("{name}.bias"), [d_output])?)),
+            true => Some(frozen(self.tensor(
+                &format!("{name}.bias"),
+                [d_output],
+                stored,
+            )?)),
             false => None,
         };
         Ok(Linear {
@@ -109,8 +160,12 @@ impl<'a> Loader<'a> {
         let mut norm = LayerNormConfig::new(width)
             .with_epsilon(epsilon)
             .init(self.device);
-        norm.gamma = frozen(self.tensor(&format!("{name}.weight"), [width])?);
-        norm.beta = Some(frozen(self.tensor(&format!("{name}.bias"), [width])?));
+        norm.gamma = frozen(self.tensor(&format!("{name}.weight"), [width], Precision::F32)?);
+        norm.beta = Some(frozen(self.tensor(
+            &format!("{name}.bias"),
+            [width],
+            Precision::F32,
+        )?));
         Ok(norm)
     }
 
@@ -124,7 +179,7 @@ impl<'a> Loader<'a> {
         width: usize,
         epsilon: f64,
     ) -> Result<RmsNorm, WeightError> {
-        let gamma = frozen(self.tensor(&format!("{name}.weight"), [width])?);
+        let gamma = frozen(self.tensor(&format!("{name}.weight"), [width], Precision::F32)?);
         Ok(RmsNorm { gamma, epsilon })
     }
 
@@ -134,7 +189,7 @@ impl<'a> Loader<'a> {
     /// If the tensor cannot be had.
     pub fn table(&mut self, name: &str, shape: [usize; 2]) -> Result<Embedding, WeightError> {
         Ok(Embedding {
-            weight: frozen(self.tensor(&format!("{name}.weight"), shape)?),
+            weight: frozen(self.tensor(&format!("{name}.weight"), shape, self.stored)?),
         })
     }
 
@@ -150,10 +205,12 @@ impl<'a> Loader<'a> {
         let name = format!("{name}.weight");
         let weight = match self.tokens {
             Some(tokens) => {
-                let data = self.source.take_rows(&name, shape, tokens)?;
-                Tensor::from_data(data, self.device)
+                let data = self
+                    .source
+                    .take_rows_as(&name, shape, tokens, self.stored)?;
+                Tensor::from_data(data, (self.device, self.stored.dtype().into()))
             }
-            None => self.tensor(&name, shape)?,
+            None => self.tensor(&name, shape, self.stored)?,
         };
         let AddedTokens { count, seed } = self.added;
         let added = match count {
@@ -171,6 +228,7 @@ impl<'a> Loader<'a> {
         Ok(TokenEmbedding {
             weight: frozen(weight),
             added,
+            precision: self.precision,
         })
     }
 
@@ -192,10 +250,11 @@ impl<'a> Loader<'a> {
         &mut self,
         name: &str,
         shape: [usize; D],
+        stored: Precision,
     ) -> Result<Tensor<D>, WeightError> {
         Ok(Tensor::from_data(
-            self.source.take(name, &shape)?,
-            self.device,
+            self.source.take_as(name, &shape, stored)?,
+            (self.device, stored.dtype().into()),
         ))
     }
 }

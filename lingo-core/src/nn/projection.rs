@@ -4,9 +4,10 @@ use std::cell::OnceCell;
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::Noise;
+use super::precision::linear;
 use crate::adapter::LowRank;
 
 /// A pretrained linear layer with an optional low-rank correction of its output.
@@ -83,7 +84,10 @@ impl Projection {
     /// Adds the correction to the layer's matrix, and has none from then on.
     pub fn merge(&mut self) {
         if let Some(adapter) = self.adapter.take() {
-            let weight = self.base.weight.val() + adapter.product().transpose();
+            let weight = self.base.weight.val();
+            let own = weight.dtype();
+            let merged = weight.cast(FloatDType::F32) + adapter.product().transpose();
+            let weight = merged.cast(own);
             self.base.weight = Param::from_tensor(weight).set_require_grad(false);
         }
     }
@@ -93,7 +97,7 @@ impl Projection {
     /// # Shapes
     /// `[.., d_input]` to `[.., d_output]`.
     pub fn forward<const D: usize>(&self, input: &Input<'_, D>) -> Tensor<D> {
-        let y = self.base.forward(input.rows.clone()); // [N, d_output]
+        let y = linear(&self.base, input.rows.clone()); // [N, d_output]
         let y = match &self.adapter {
             Some(adapter) => {
                 let (x, scale) = input.dropped(adapter.dropout());

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::precision::in_f32;
+
 /// Cosines and sines for positions `0..T` of a head of width `K`.
 #[derive(Clone, Debug)]
 pub struct Rotary {
@@ -30,11 +32,15 @@ impl Rotary {
         }
     }
 
-    /// Turns queries or keys.
+    /// Turns queries or keys, in f32.
     ///
     /// # Shapes
     /// `[B, H, T, K]` to `[B, H, T, K]`.
     pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+        in_f32(x, |x| self.turned(x))
+    }
+
+    fn turned(&self, x: Tensor<4>) -> Tensor<4> {
         let half = x.dims()[3] / 2;
         let mut halves = x.split(half, 3).into_iter(); // 2 x [B, H, T, K/2]
         let (Some(first), Some(second)) = (halves.next(), halves.next()) else {

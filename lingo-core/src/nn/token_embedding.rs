@@ -4,6 +4,8 @@ use burn::module::{Module, Param};
 use burn::tensor::module::embedding;
 use burn::tensor::{Int, Tensor};
 
+use super::Precision;
+
 /// A pretrained table and, where a task brings tokens of its own, trained rows behind it.
 #[derive(Module, Debug)]
 pub struct TokenEmbedding {
@@ -11,19 +13,23 @@ pub struct TokenEmbedding {
     pub weight: Param<Tensor<2>>,
     /// Rows `[N, D]` of the tokens V to V + N - 1.
     pub added: Option<Param<Tensor<2>>>,
+    /// The type of the rows that are given out, and with it of the whole network's activations.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl TokenEmbedding {
     /// Ids `[B, T]` below V + N to rows `[B, T, D]`.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let dtype = self.precision.dtype();
         let Some(added) = &self.added else {
-            return embedding(self.weight.val(), ids); // [B, T, D]
+            return embedding(self.weight.val(), ids).cast(dtype); // [B, T, D]
         };
         let [known, width] = self.weight.dims();
         let [b, t] = ids.dims();
         let known = known as i64;
-        let of_table = embedding(self.weight.val(), ids.clone().clamp_max(known - 1)); // [B, T, D]
-        let of_added = embedding(added.val(), (ids.clone() - known).clamp_min(0)); // [B, T, D]
+        let of_table = embedding(self.weight.val(), ids.clone().clamp_max(known - 1)).cast(dtype); // [B, T, D]
+        let of_added = embedding(added.val(), (ids.clone() - known).clamp_min(0)).cast(dtype); // [B, T, D]
         let is_added = ids.greater_equal_scalar(known).unsqueeze_dim::<3>(2); // [B, T, 1]
         of_table.mask_where(is_added.expand([b, t, width]), of_added)
     }
@@ -44,6 +50,7 @@ mod tests {
         let embeddings = TokenEmbedding {
             weight: Param::from_tensor(table).set_require_grad(false),
             added: Some(Param::from_tensor(rows([[5.0, 6.0], [7.0, 8.0]]))),
+            precision: Precision::F32,
         };
         let ids = Tensor::<2, Int>::from_data([[3, 0, 1], [1, 3, 0]], &device);
         let y = embeddings.forward(ids);
