@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
+use lingo_core::nn::Precision;
 use lingo_train::config::{PromptConfig, TokenizerKind};
 use lingo_train::metric::MetricName;
 use weights_import::export::FloatType;
@@ -219,6 +220,9 @@ pub struct LoadArgs {
     /// Sequences a batch.
     #[arg(long, default_value_t = 16, value_parser = positive)]
     pub batch_size: usize,
+    /// What to compute in [default: what the run was trained in; f32 for other models].
+    #[arg(long, value_enum)]
+    pub precision: Option<Dtype>,
     /// The pretrained model, where it has moved since the run.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
@@ -403,6 +407,16 @@ pub enum Dtype {
 }
 
 impl From<Dtype> for FloatType {
+    fn from(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::F32 => Self::F32,
+            Dtype::F16 => Self::F16,
+            Dtype::Bf16 => Self::Bf16,
+        }
+    }
+}
+
+impl From<Dtype> for Precision {
     fn from(dtype: Dtype) -> Self {
         match dtype {
             Dtype::F32 => Self::F32,

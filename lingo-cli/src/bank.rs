@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lingo_core::models::{HeadLayout, Pretrained};
+use lingo_core::nn::Precision;
 use lingo_train::config::Method;
 use lingo_train::data::{EvalLoader, Objective, Record};
 use lingo_train::evaluate;
@@ -18,7 +19,7 @@ use lingo_train::workers::Workers;
 use crate::args::LoadArgs;
 use crate::device::select;
 use crate::scorer::{
-    EVALUATED_AT_ONCE, adapter_dir, encode, layout_of, load_backbone, open_base, text,
+    EVALUATED_AT_ONCE, Loading, adapter_dir, encode, layout_of, load_backbone, open_base, text,
 };
 
 /// A pretrained model and the adapters that it is used with.
@@ -88,8 +89,13 @@ impl Bank {
             );
         }
         let encoders = SequenceEncoder::sharing_rows(encoders, &model)?;
-        let device = selected.device.clone();
-        let backbone = load_backbone(&mut checkpoint, &encoders[0], &selected, device, 0)?;
+        let loading = Loading {
+            device: selected.device.clone(),
+            precision: precision(args, &manifests)?,
+            masters: false,
+            seed: 0,
+        };
+        let backbone = load_backbone(&mut checkpoint, &encoders[0], &selected, loading)?;
         Ok(Self {
             backbone,
             head: model.head(),
@@ -165,6 +171,22 @@ fn check_alike(runs: &[PathBuf], manifests: &[Manifest], base_given: bool) -> Re
         }
     }
     Ok(())
+}
+
+/// What the model computes in: as asked for, or what all the adapters were trained in.
+fn precision(args: &LoadArgs, manifests: &[Manifest]) -> Result<Precision> {
+    if let Some(asked) = args.precision {
+        return Ok(asked.into());
+    }
+    let first = manifests[0].precision;
+    if let Some(other) = manifests.iter().find(|other| other.precision != first) {
+        bail!(
+            "these adapters were trained in {} and in {}; say by --precision what the model is to compute in",
+            first.name(),
+            other.precision.name()
+        );
+    }
+    Ok(first)
 }
 
 /// A name for each run: its folder's, that of the run for `best` and `last` in it.

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context as _, Result, bail};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
+use lingo_core::nn::Precision;
 use lingo_train::workers::Compute;
 
 /// Largest buffer that every WebGPU device binds, in bytes; many laptops bind no more.
@@ -87,12 +88,32 @@ pub struct Selected {
 }
 
 impl Selected {
-    /// Whether the device takes a tensor of so many floats in one piece. A larger one than any device must bind is
+    /// Checks that the device computes in `precision`.
+    ///
+    /// # Errors
+    /// If it does not; what it can do is named.
+    pub fn check_precision(&self, precision: Precision) -> Result<()> {
+        if computes_in(&self.device, precision) {
+            return Ok(());
+        }
+        let others = precisions(&self.device).into_iter();
+        let others: Vec<&str> = others.map(Precision::name).collect();
+        bail!(
+            "device `{}` does not compute in {}; choose {} as train.precision or --precision, or another device of \
+             those that `lingo devices` lists",
+            self.name,
+            precision.name(),
+            others.join(" or ")
+        );
+    }
+
+    /// Whether the device takes a tensor of so many bytes in one piece. A larger one than any device must bind is
     /// tried.
-    pub fn takes(&self, floats: usize) -> bool {
-        if self.kind != Kind::Wgpu || floats * size_of::<f32>() <= WGPU_BINDING_BYTES {
+    pub fn takes(&self, bytes: usize) -> bool {
+        if self.kind != Kind::Wgpu || bytes <= WGPU_BINDING_BYTES {
             return true;
         }
+        let floats = bytes.div_ceil(size_of::<f32>());
         let device = self.device.clone();
         let sum = quietly(move || {
             Tensor::<1>::zeros([floats], &device)
@@ -101,6 +122,27 @@ impl Selected {
         });
         sum == Some(0.0)
     }
+}
+
+/// What a device computes in.
+pub fn precisions(device: &Device) -> Vec<Precision> {
+    let all = Precision::ALL.into_iter();
+    all.filter(|precision| computes_in(device, *precision))
+        .collect()
+}
+
+/// Whether a device computes in `precision`: it says so, and a small product comes out right, and back in f32.
+fn computes_in(device: &Device, precision: Precision) -> bool {
+    let (device, dtype) = (device.clone(), precision.dtype());
+    let sum = quietly(move || {
+        if !device.supports_dtype(dtype) {
+            return f32::NAN;
+        }
+        let x = Tensor::<2>::ones([4, 4], &device).cast(dtype);
+        let y = (x.clone() * 0.5).matmul(x).cast(FloatDType::F32);
+        y.sum().into_scalar::<f32>()
+    });
+    sum == Some(32.0)
 }
 
 /// Finds a device by its name, `kind` or `kind:index`, and tries it.
@@ -207,6 +249,15 @@ mod tests {
                 message.contains(&format!("--features {}", kind.name())),
                 "{message}"
             );
+        }
+    }
+
+    #[test]
+    fn the_cpu_computes_in_every_precision() {
+        let selected = select("cpu").unwrap();
+        assert_eq!(precisions(&selected.device), Precision::ALL);
+        for precision in Precision::ALL {
+            selected.check_precision(precision).unwrap();
         }
     }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use lingo_core::models::ModelConfig;
+use lingo_core::nn::Precision;
 use lingo_train::config::Method;
 use lingo_train::data::Objective;
 use lingo_train::saved::{self, Manifest, Saved};
@@ -94,6 +95,7 @@ pub fn write(
         suffix: String::new(),
         max_tokens: 0,
         restricted: true,
+        precision: Precision::F32,
         scale: 0.0,
         ranks: BTreeMap::new(),
         steps: 0,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use burn::data::dataloader::DataLoader as _;
 use burn::tensor::Device;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
-use lingo_core::nn::{AddedTokens, Loader};
+use lingo_core::nn::{AddedTokens, Loader, Precision};
 use lingo_train::data::{EvalLoader, Objective, Prompt, Record, Sample};
 use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
@@ -59,16 +59,7 @@ impl Scorer {
         }
         let saved = Saved::open(dir)?;
         let mut checkpoint = open_base(&saved.manifest, args.base.as_deref())?;
-        Self::of_run(&saved, &mut checkpoint, selected, args.batch_size)
-    }
-
-    /// The adapter on its pretrained model.
-    pub fn of_run(
-        saved: &Saved,
-        checkpoint: &mut Checkpoint,
-        selected: &Selected,
-        batch_size: usize,
-    ) -> Result<Self> {
+        let checkpoint = &mut checkpoint;
         let manifest = &saved.manifest;
         let text = SequenceEncoder::new(
             text(checkpoint)?,
@@ -77,13 +68,18 @@ impl Scorer {
             manifest.restricted,
             checkpoint.config(),
         )?;
-        let device = selected.device.clone();
-        let backbone = load_backbone(checkpoint, &text, selected, device, manifest.seed)?;
+        let loading = Loading {
+            device: selected.device.clone(),
+            precision: args.precision.map_or(manifest.precision, Into::into),
+            masters: false,
+            seed: manifest.seed,
+        };
+        let backbone = load_backbone(checkpoint, &text, selected, loading)?;
         Ok(Self {
             classifier: saved.put_on(backbone, checkpoint.config().head())?,
             text,
             objective: manifest.objective.clone(),
-            batch_size,
+            batch_size: args.batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
@@ -133,8 +129,13 @@ impl Scorer {
                 name.display()
             );
         }
-        let device = selected.device.clone();
-        let backbone = load_backbone(&mut checkpoint, &text, selected, device, 0)?;
+        let loading = Loading {
+            device: selected.device.clone(),
+            precision: args.precision.map_or(Precision::F32, Into::into),
+            masters: false,
+            seed: 0,
+        };
+        let backbone = load_backbone(&mut checkpoint, &text, selected, loading)?;
         let head = checkpoint.config().head();
         let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
         let classifier = Classifier::with_own_head(backbone, head, classes, &mut loader)?;
@@ -264,18 +265,38 @@ pub fn text(checkpoint: &Checkpoint) -> Result<Option<Text>> {
     }))
 }
 
-/// Loads the backbone with the rows of the token table that `text` keeps, and those that it adds, drawn from `seed`.
+/// How a backbone is loaded.
+pub struct Loading {
+    /// Where to.
+    pub device: Device,
+    /// What it computes in.
+    pub precision: Precision,
+    /// Whether all weights are kept in f32, to be trained.
+    pub masters: bool,
+    /// What rows of the task's own tokens are drawn from.
+    pub seed: u64,
+}
+
+/// Loads the backbone with the rows of the token table that `text` keeps, and those that it adds.
 pub fn load_backbone(
     checkpoint: &mut Checkpoint,
     text: &SequenceEncoder,
     selected: &Selected,
-    device: Device,
-    seed: u64,
+    loading: Loading,
 ) -> Result<Pretrained> {
+    let Loading {
+        device,
+        precision,
+        masters,
+        seed,
+    } = loading;
+    selected.check_precision(precision)?;
+    let stored = if masters { Precision::F32 } else { precision };
     let config: ModelConfig = checkpoint.config().clone();
     let [rows, width] = config.token_table();
     let rows = text.rows().map_or(rows, <[u32]>::len);
-    if !selected.takes(rows * width) {
+    let bytes = rows * width * stored.bytes();
+    if !selected.takes(bytes) {
         let remedy = match text.rows() {
             Some(_) => "choose another device or a model with a smaller vocabulary",
             None => {
@@ -284,7 +305,7 @@ pub fn load_backbone(
         };
         bail!(
             "the token table of {rows} x {width} needs {} MiB in one piece, which {} does not take; {remedy}",
-            (rows * width * size_of::<f32>()) >> 20,
+            bytes >> 20,
             selected.name
         );
     }
@@ -293,7 +314,13 @@ pub fn load_backbone(
         count: text.added,
         seed,
     };
-    let mut loader = Loader::new(checkpoint, &device, rows.as_deref()).with_added_tokens(added);
+    let loader = Loader::new(checkpoint, &device, rows.as_deref())
+        .with_added_tokens(added)
+        .with_precision(precision);
+    let mut loader = match masters {
+        true => loader.with_masters(),
+        false => loader,
+    };
     let backbone = Pretrained::load(&config, &mut loader)?;
     checkpoint.check_complete()?;
     Ok(backbone)

@@ -28,6 +28,9 @@ pub struct RunResult {
     pub steps: u64,
     /// Of those, steps that changed nothing because the gradients were not finite.
     pub steps_skipped: u64,
+    /// Steps that changed nothing because gradients overflowed in f16, while the scale of the loss was found.
+    #[serde(default)]
+    pub steps_overflowed: u64,
     /// Tokens trained on, padding not counted.
     pub tokens: u64,
     /// Seconds in training steps, evaluations not counted.

@@ -8,6 +8,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use lingo_core::nn::Precision;
 use serde::{Deserialize, Serialize};
 
 pub use start::folder_of;
@@ -115,6 +116,9 @@ pub struct Manifest {
     pub max_tokens: usize,
     /// Whether the token table was restricted to what prompt and DNA can reach.
     pub restricted: bool,
+    /// What the model computed in.
+    #[serde(default)]
+    pub precision: Precision,
     /// What the product of an adapter's factors is multiplied with.
     pub scale: f64,
     /// Surviving ranks of each adapted matrix.
@@ -160,6 +164,7 @@ mod tests {
         let manifest = read(OLD).unwrap();
         assert_eq!(manifest.objective, Objective::Classes(3));
         assert_eq!((manifest.max_tokens, manifest.ranks["a"]), (99, 8));
+        assert_eq!(manifest.precision, Precision::F32);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod gradients;
 mod loss;
+mod loss_scale;
 mod module;
 
 use std::ops::Range;
@@ -16,11 +17,12 @@ use burn::tensor::Tensor;
 use burn::train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use lingo_core::adapter::orthogonality;
 use lingo_core::models::{Classifier, recompute};
-use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
+use lingo_core::nn::{Noise, Precision};
 use lingo_core::rank::{Allocation, RankController};
 
 use loss::mean_loss;
+pub use loss_scale::LossScale;
 
 use crate::data::{Batch, Label};
 use crate::workers::Workers;
@@ -38,6 +40,8 @@ pub struct StepConfig {
     pub accumulation: usize,
     /// Largest global norm of the gradients, 0 for any.
     pub max_grad_norm: f64,
+    /// What the model computes in; under f16 the loss is scaled.
+    pub precision: Precision,
     /// Whether layers are computed again on the way back, in place of their graph being kept.
     pub gradient_checkpointing: bool,
 }
@@ -49,6 +53,8 @@ pub struct Trained {
     pub classifier: Classifier,
     /// Rank control, under AdaLoRA and adaptive rank sampling.
     pub ranks: Option<RankController>,
+    /// What the loss is multiplied with, in f16.
+    pub loss_scale: Option<LossScale>,
 }
 
 /// A [`Trained`] in the hands of Burn's learner. Its records hold what is trained and what rank control remembers,
@@ -87,6 +93,8 @@ impl Clock {
 pub struct Update {
     /// Whether the gradients were finite; where not, the step changed nothing.
     pub finite: bool,
+    /// Whether they were not finite because the loss was scaled too high, which is lower now.
+    pub overflowed: bool,
     /// The allocation that was made, if one was due.
     pub allocation: Option<Allocation>,
 }
@@ -126,7 +134,13 @@ impl Trainee {
         workers: Workers,
         clock: Clock,
     ) -> Self {
-        let trained = Trained { classifier, ranks };
+        let scaled = config.precision == Precision::F16;
+        let loss_scale = scaled.then(|| LossScale::new(&classifier.device()));
+        let trained = Trained {
+            classifier,
+            ranks,
+            loss_scale,
+        };
         Self {
             recorded: module::recorded(&trained).into(),
             trained,
@@ -171,7 +185,7 @@ impl TrainStep for Trainee {
         let start = Instant::now();
         let (known, tokens) = (batch.known(), batch.tokens());
         // Each answer weighs alike in a step, whichever of its batches it is in.
-        let weight = share(known, batch.known_in_step);
+        let of_step = share(known, batch.known_in_step);
         let last = (batch.number + 1).is_multiple_of(self.config.accumulation as u64);
         let classifier = &self.trained.classifier;
         let device = classifier.device();
@@ -192,6 +206,9 @@ impl TrainStep for Trainee {
             })
             .collect();
         let accumulation = self.config.accumulation as f64;
+        let scale = self.trained.loss_scale.as_ref();
+        let scale = scale.map_or(1.0, LossScale::value);
+        let weight = of_step * scale;
         let checkpointing = self.config.gradient_checkpointing;
         let results = self
             .workers
@@ -205,12 +222,12 @@ impl TrainStep for Trainee {
         }
         let mut gradients = accumulator.grads();
 
-        let gamma = self.config.orthogonality / accumulation;
+        let gamma = self.config.orthogonality * scale / accumulation;
         let penalty = orthogonality::penalise(&classifier.low_ranks(), gamma, &mut gradients);
 
         let item = StepOutput {
             loss: Tensor::cat(losses, 0).sum(),
-            penalty: penalty.map(|penalty| penalty * accumulation),
+            penalty: penalty.map(|penalty| penalty * (accumulation / scale)),
             known,
             tokens,
             update: last.then(|| self.update.clone()),
@@ -229,8 +246,17 @@ impl TrainStep for Trainee {
         gradients: GradientsParams,
     ) -> Self {
         let start = Instant::now();
-        let (gradients, norm) = gradients::global_norm(&self.trained.classifier, gradients);
+        let (mut gradients, mut norm) = gradients::global_norm(&self.trained.classifier, gradients);
         let finite = norm.is_finite();
+        let mut overflowed = false;
+        if let Some(loss_scale) = &mut self.trained.loss_scale {
+            let scale = loss_scale.value();
+            overflowed = loss_scale.update(finite);
+            if finite {
+                norm /= scale;
+                gradients = gradients::scale(&self.trained.classifier, gradients, scale.recip());
+            }
+        }
         if finite {
             if let Some(ranks) = &mut self.trained.ranks {
                 ranks.observe(&self.trained.classifier.low_ranks(), &gradients);
@@ -247,7 +273,11 @@ impl TrainStep for Trainee {
             .as_mut()
             .and_then(|ranks| ranks.allocate(&mut classifier.adapters_mut()));
         // The item of this step holds the other handle; a second report to it cannot come.
-        let _ = self.update.set(Update { finite, allocation });
+        let _ = self.update.set(Update {
+            finite,
+            overflowed,
+            allocation,
+        });
         self.update = Arc::default();
         self.clock.add_since(start);
         self

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lingo_core::models::{Classifier, Pretrained, TokenBatch};
-use lingo_core::nn::Loader;
+use lingo_core::nn::{Loader, Precision};
 use lingo_train::data::{Batch, Label};
 use weights_import::Checkpoint;
 
@@ -114,10 +114,27 @@ impl Expected {
 /// # Panics
 /// If it does not load.
 pub fn classifier(folder: &Path, device: &Device) -> Classifier {
+    classifier_in(folder, device, Precision::F32, false)
+}
+
+/// Loads a classifier with its own head, to compute in `precision`; all weights are f32 where they are `masters`.
+///
+/// # Panics
+/// If it does not load.
+pub fn classifier_in(
+    folder: &Path,
+    device: &Device,
+    precision: Precision,
+    masters: bool,
+) -> Classifier {
     let mut checkpoint = Checkpoint::open(folder).expect("the checkpoint opens");
     let config = checkpoint.config().clone();
     let classes = checkpoint.classes().expect("the checkpoint has a head");
-    let mut loader = Loader::new(&mut checkpoint, device, None);
+    let loader = Loader::new(&mut checkpoint, device, None).with_precision(precision);
+    let mut loader = match masters {
+        true => loader.with_masters(),
+        false => loader,
+    };
     let backbone = Pretrained::load(&config, &mut loader).expect("the backbone loads");
     let model = Classifier::with_own_head(backbone, config.head(), classes, &mut loader)
         .expect("the head loads");

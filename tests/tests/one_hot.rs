@@ -9,7 +9,7 @@ use lingo_core::adapter::LowRankConfig;
 use lingo_core::models::{Classifier, Pretrained};
 use lingo_core::nn::noise::MaskSource;
 use lingo_core::nn::token_embedding::TokenEmbedding;
-use lingo_core::nn::{AddedTokens, Loader};
+use lingo_core::nn::{AddedTokens, Loader, Precision};
 use lingo_train::config::{PromptConfig, TokenizerKind};
 use lingo_train::data::{Batch, Label, Record, Sample};
 use lingo_train::step::{Clock, StepConfig, Trainee};
@@ -110,6 +110,7 @@ fn their_rows_get_gradients_and_the_frozen_rows_stay_bit_identical() {
         orthogonality: 0.0,
         accumulation: 1,
         max_grad_norm: 0.0,
+        precision: Precision::F32,
         gradient_checkpointing: false,
     };
     let workers = Workers::new(Compute::HostAlone, 1).unwrap();

@@ -6,8 +6,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::TrainStep;
 use lingo_core::adapter::LowRank;
 use lingo_core::models::Classifier;
-use lingo_core::nn::Noise;
 use lingo_core::nn::noise::MaskSource;
+use lingo_core::nn::{Noise, Precision};
 use lingo_core::rank::{BudgetSchedule, RankConfig, RankController, RankPolicy};
 use lingo_tests::{Expected, classifier, distance, fixture, magnitude};
 use lingo_train::step::{Clock, StepConfig, Trainee};
@@ -63,6 +63,7 @@ fn six_steps_of_adalora_equal_pefts() {
         orthogonality: 0.5,
         accumulation: 1,
         max_grad_norm: 0.0,
+        precision: Precision::F32,
         gradient_checkpointing: false,
     };
     let mut trainee = Trainee::new(
@@ -237,6 +238,7 @@ fn logits_and_gradients_of_lora_equal_pefts() {
         orthogonality: 0.5,
         accumulation: 1,
         max_grad_norm: 0.0,
+        precision: Precision::F32,
         gradient_checkpointing: false,
     };
     let trainee = Trainee::new(

@@ -6,9 +6,10 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn::train::TrainStep;
 use lingo_core::adapter::{LowRank, LowRankConfig};
+use lingo_core::nn::Precision;
 use lingo_core::nn::noise::MaskSource;
 use lingo_core::rank::{BudgetSchedule, RankConfig, RankController, RankPolicy};
-use lingo_tests::{Expected, classifier, distance, fixture};
+use lingo_tests::{Expected, classifier_in, distance, fixture, magnitude};
 use lingo_train::data::{Batch, Label};
 use lingo_train::step::{Clock, StepConfig, Trainee};
 use lingo_train::workers::{Compute, Workers};
@@ -21,6 +22,10 @@ struct Setup {
     dropout: f64,
     accumulation: usize,
     max_grad_norm: f64,
+    /// Of the step, which scales the loss in f16.
+    precision: Precision,
+    /// Of the model.
+    model: Precision,
 }
 
 impl Default for Setup {
@@ -30,6 +35,8 @@ impl Default for Setup {
             dropout: 0.0,
             accumulation: 1,
             max_grad_norm: 0.0,
+            precision: Precision::F32,
+            model: Precision::F32,
         }
     }
 }
@@ -38,7 +45,7 @@ impl Setup {
     /// The tiny OPT under adaptive rank sampling, all as at the start of a run.
     fn trainee(&self) -> Trainee {
         let device = Device::flex().autodiff();
-        let mut model = classifier(&fixture("opt_pre_ln"), &device);
+        let mut model = classifier_in(&fixture("opt_pre_ln"), &device, self.model, false);
         model.score.weight = Param::from_tensor(model.score.weight.val());
         let adapter = LowRankConfig {
             rank: RANK,
@@ -64,6 +71,7 @@ impl Setup {
             orthogonality: 0.5,
             accumulation: self.accumulation,
             max_grad_norm: self.max_grad_norm,
+            precision: self.precision,
             gradient_checkpointing: false,
         };
         let workers = Workers::new(
@@ -318,6 +326,114 @@ fn gradients_that_are_not_finite_change_nothing_and_are_reported() {
             .allocation
             .is_some()
     );
+}
+
+/// Every tensor that rank control remembers of the first matrix.
+fn remembered(trainee: &Trainee) -> [TensorData; 2] {
+    let matrix = &trainee.trained.ranks.as_ref().unwrap().matrices[0];
+    [&matrix.p.sensitivity, &matrix.q.uncertainty].map(|average| average.val().into_data())
+}
+
+fn loss_scale(trainee: &Trainee) -> f64 {
+    trainee.trained.loss_scale.as_ref().unwrap().value()
+}
+
+#[test]
+fn a_scaled_loss_changes_nothing_but_the_gradients_on_their_way() {
+    let run = |precision| {
+        let setup = Setup {
+            precision,
+            accumulation: 2,
+            // Below their norm, so that they are clipped.
+            max_grad_norm: 0.05,
+            ..Setup::default()
+        };
+        let mut optimizer = adam();
+        let mut trainee = setup.trainee();
+        let output = trainee.step(batch(1));
+        let reported = [output.item.loss, output.item.penalty.unwrap()].map(Tensor::into_data);
+        let norm = magnitude(&gradients(&trainee, &output.grads)[0]);
+        trainee = trainee.optimize(&mut optimizer, 1e-2.into(), output.grads);
+        (reported, values(&trainee), remembered(&trainee), norm)
+    };
+    // A power of two is exact.
+    let (plain, scaled) = (run(Precision::F32), run(Precision::F16));
+    assert_eq!(plain.0[0], scaled.0[0]);
+    assert!(distance(&plain.0[1], &scaled.0[1]) < 1e-6);
+    let far = farthest(&plain.1, &scaled.1);
+    assert!(far < 1e-6, "{far}");
+    let far = farthest(&plain.2, &scaled.2);
+    assert!(far < 1e-6 * magnitude(&plain.2[0]), "{far}");
+    assert!((scaled.3 / plain.3 / 65536.0 - 1.0).abs() < 1e-4);
+}
+
+#[test]
+fn an_overflow_in_f16_skips_the_step_and_halves_the_scale_which_records_keep() {
+    let setup = Setup {
+        precision: Precision::F16,
+        ..Setup::default()
+    };
+    let mut optimizer = adam();
+    let trainee = setup.trainee();
+    let before = values(&trainee);
+    let averages = remembered(&trainee);
+    let mut output = trainee.step(batch(0));
+    let head = trainee.trained.classifier.score.weight.id;
+    let poisoned = output.grads.remove::<2>(head).unwrap() * f32::INFINITY;
+    output.grads.register(head, poisoned);
+    let trainee = trainee.optimize(&mut optimizer, 1e-2.into(), output.grads);
+    let update = output.item.update.unwrap();
+    let update = update.get().unwrap();
+    assert!(update.overflowed && !update.finite);
+    assert_eq!(loss_scale(&trainee), 32768.0);
+    assert_eq!(values(&trainee), before);
+    assert_eq!(remembered(&trainee), averages);
+
+    let record = trainee.clone().into_record();
+    let record = ModuleRecord::from_bytes(record.into_bytes().unwrap()).unwrap();
+    let restored = setup.trainee().try_load_record(record).unwrap();
+    assert_eq!(loss_scale(&restored), 32768.0);
+    let (trainee, _) = step(restored, &mut optimizer, 1);
+    assert_eq!(loss_scale(&trainee), 32768.0);
+    assert_ne!(values(&trainee), before);
+}
+
+#[test]
+fn training_in_16_bits_follows_that_in_32() {
+    let train = |precision: Precision| {
+        let setup = Setup {
+            precision,
+            model: precision,
+            workers: 2,
+            ..Setup::default()
+        };
+        let (mut trainee, mut optimizer) = (setup.trainee(), adam());
+        let mut losses = Vec::new();
+        let mut number = 0;
+        // Steps that overflow in f16 are taken again with a lower scale.
+        while losses.len() < 6 {
+            let output = trainee.step(batch(number));
+            let loss = output.item.loss.into_data().iter::<f64>().next().unwrap();
+            trainee = trainee.optimize(&mut optimizer, 1e-2.into(), output.grads);
+            let update = output.item.update.unwrap();
+            if update.get().unwrap().finite {
+                losses.push(loss);
+            }
+            number += 1;
+            assert!(number < 20, "{precision:?}");
+        }
+        losses
+    };
+    let expected = train(Precision::F32);
+    assert!(expected[5] < 0.5 * expected[0], "{expected:?}");
+    for precision in [Precision::Bf16, Precision::F16] {
+        for (found, expected) in train(precision).iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() < 0.05,
+                "{precision:?}: {found}, {expected}"
+            );
+        }
+    }
 }
 
 #[test]

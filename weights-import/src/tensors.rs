@@ -180,7 +180,7 @@ impl Stored {
             for row in 0..rows {
                 decode_row(encoding, bytes, self.rows.source(row), &mut scratch)?;
                 out.extend(scratch.iter().map(|number| T::round(*number)));
-                // Interleaved rows are near their place: they stay within a head.
+                // What was read in the order of the file is not read again.
                 let read = bytes.len() / rows * row;
                 if self.rows == RowOrder::Plain && read - kept > CHUNK_BYTES {
                     release(kept..read);
@@ -358,8 +358,36 @@ fn slice(bytes: &[u8], range: Range<usize>) -> Result<&[u8], String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use lingo_core::nn::Precision;
+    use lingo_core::weights::WeightSource as _;
+
     use super::*;
+
+    /// Checks that tensors of 16 bits are those of 32, rounded.
+    pub(crate) fn check_halves(checkpoint: &mut crate::Checkpoint) {
+        for TensorInfo { name, shape, .. } in checkpoint.tensors() {
+            let exact = checkpoint.take(&name, &shape).unwrap();
+            let exact: Vec<f32> = exact.iter::<f32>().collect();
+            let mut check = |precision, expected: Vec<f32>| {
+                let found = checkpoint.take_as(&name, &shape, precision).unwrap();
+                assert_eq!(found.dtype(), DType::from(precision.dtype()));
+                assert_eq!(found.shape()[..], shape[..]);
+                assert_eq!(found.iter::<f32>().collect::<Vec<_>>(), expected, "{name}");
+                if let &[height, width] = shape.as_slice() {
+                    let last = [height as u32 - 1];
+                    let shape = [height, width];
+                    let row = checkpoint.take_rows_as(&name, shape, &last, precision);
+                    let row: Vec<f32> = row.unwrap().iter::<f32>().collect();
+                    assert_eq!(row, expected[expected.len() - width..], "{name}");
+                }
+            };
+            let rounded = |round: fn(f32) -> f32| exact.iter().map(|x| round(*x)).collect();
+            check(Precision::Bf16, rounded(|x| bf16::from_f32(x).to_f32()));
+            check(Precision::F16, rounded(|x| f16::from_f32(x).to_f32()));
+        }
+    }
 
     #[test]
     fn interleaved_rows_are_found_where_gguf_puts_them() {

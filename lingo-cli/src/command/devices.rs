@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 
-use crate::device::Kind;
+use lingo_core::nn::Precision;
 
-/// Lists backends and what they find.
+use crate::device::{Kind, precisions};
+
+/// Lists backends, what they find, and what that computes in.
 pub fn run() -> Result<()> {
     for kind in Kind::ALL {
         let name = kind.name();
@@ -23,7 +25,9 @@ pub fn run() -> Result<()> {
                 1 => name.to_owned(),
                 _ => format!("{name}:{index}"),
             };
-            result!("{name:<8} {device:?}");
+            let can = precisions(device).into_iter().map(Precision::name);
+            let can: Vec<&str> = can.collect();
+            result!("{name:<8} {device:?}: {}", can.join(", "));
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ use crate::dashboard::Dashboard;
 use crate::device::{Selected, select};
 use crate::hub::locate;
 use crate::progress::Plain;
-use crate::scorer::{load_backbone, text};
+use crate::scorer::{Loading, load_backbone, text};
 
 /// Fine-tunes a model as the run file says.
 pub fn run(args: &TrainArgs) -> Result<()> {
@@ -80,6 +80,7 @@ pub fn resolve(args: &RunArgs) -> Result<Resolved> {
 /// Loads data and model, and makes them a run.
 pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
     let selected = select(&config.device)?;
+    selected.check_precision(config.train.precision)?;
     let model = locate(&config.model)?;
     config.model = model.name;
     let mut checkpoint = Checkpoint::open(&model.path)?;
@@ -90,8 +91,13 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
         checkpoint.format()
     );
     let task = Task::load(&config, text(&checkpoint)?, checkpoint.config())?;
-    let device = selected.device.clone().autodiff();
-    let backbone = load_backbone(&mut checkpoint, &task.text, &selected, device, config.seed)?;
+    let loading = Loading {
+        device: selected.device.clone().autodiff(),
+        precision: config.train.precision,
+        masters: config.adapter.method == Method::Full,
+        seed: config.seed,
+    };
+    let backbone = load_backbone(&mut checkpoint, &task.text, &selected, loading)?;
     Ok((
         Run::prepare(config, task, checkpoint.config(), backbone)?,
         selected,
@@ -214,6 +220,13 @@ fn report(result: &RunResult, dir: &Path) {
             "{:<10} {} steps, their gradients were not finite",
             "skipped",
             result.steps_skipped
+        );
+    }
+    if result.steps_overflowed > 0 {
+        result!(
+            "{:<10} {} steps overflowed in f16 while the scale of the loss was found",
+            "scaled",
+            result.steps_overflowed
         );
     }
     result!("{:<10} {}", "saved in", dir.display());

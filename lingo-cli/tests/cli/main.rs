@@ -9,6 +9,7 @@ mod exports;
 mod hub;
 mod hub_server;
 mod import;
+mod memory;
 mod models;
 mod place;
 mod predictions;

@@ -211,7 +211,7 @@ impl Bert {
             .collect::<Result<_, _>>()?;
         let pooler = match loader.has("pooler.dense.weight") {
             true => Some(BertPooler {
-                dense: loader.linear("pooler.dense", [width, width], true)?,
+                dense: loader.head("pooler.dense", [width, width], true)?,
             }),
             false => None,
         };

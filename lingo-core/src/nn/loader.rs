@@ -112,7 +112,7 @@ impl<'a> Loader<'a> {
         self.linear_in(self.stored, name, [d_input, d_output], bias)
     }
 
-    /// A layer of a head, in f32.
+    /// A layer of a head, or a pooler before it, in f32.
     ///
     /// # Errors
     /// As for [`linear`](Self::linear).

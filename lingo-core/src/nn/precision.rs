@@ -7,9 +7,11 @@
 
 use burn::nn::Linear;
 use burn::tensor::{FloatDType, Tensor, module};
+use serde::{Deserialize, Serialize};
 
 /// The type of the frozen weights and of activations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32 bits.
     #[default]

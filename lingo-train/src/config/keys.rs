@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lingo_core::nn::Precision;
 use toml::Value;
 
 use super::RunConfig;
@@ -231,6 +232,9 @@ fn read_train(reader: &mut Reader<'_>) -> TrainConfig {
         max_grad_norm: reader
             .number("train.max_grad_norm", at_least_zero)
             .unwrap_or(default.max_grad_norm),
+        precision: reader
+            .choice("train.precision", &Precision::ALL, Precision::name)
+            .unwrap_or(default.precision),
         gradient_checkpointing: reader
             .flag("train.gradient_checkpointing")
             .unwrap_or(default.gradient_checkpointing),

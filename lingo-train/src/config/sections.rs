@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lingo_core::nn::Precision;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::data::Prompt;
@@ -210,6 +211,9 @@ pub struct TrainConfig {
     pub gradient_accumulation: usize,
     /// `train.max_grad_norm`: clips the global norm of the gradients. Default 0: off.
     pub max_grad_norm: f64,
+    /// `train.precision`: the type of frozen weights and activations, `f32`, `bf16` or `f16`; what is trained is f32, and
+    /// so are norms, softmax and loss. Default `f32`.
+    pub precision: Precision,
     /// `train.gradient_checkpointing`: whether each layer is computed twice, so that the memory of a step is that of one
     /// layer. Default false.
     pub gradient_checkpointing: bool,
@@ -231,6 +235,7 @@ impl Default for TrainConfig {
             warmup_ratio: 0.1,
             gradient_accumulation: 1,
             max_grad_norm: 0.0,
+            precision: Precision::F32,
             gradient_checkpointing: false,
             eval_every: 0,
             select_by: MetricName::Mcc,

@@ -97,7 +97,8 @@ impl Metric for TrainLog {
             return Ok(self.entry());
         };
         ledger.state.steps += 1;
-        ledger.state.skipped += u64::from(!update.finite);
+        ledger.state.skipped += u64::from(!update.finite && !update.overflowed);
+        ledger.state.overflowed += u64::from(update.overflowed);
         if let Some(allocation) = &update.allocation {
             ledger.state.returned += allocation.returned;
             ledger.state.active = Some(allocation.total_active());

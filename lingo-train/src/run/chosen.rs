@@ -31,6 +31,7 @@ pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
         max_tokens: task.text.max_tokens,
         restricted: task.text.vocabulary.is_some(),
         scale: low_rank(config).scale(),
+        precision: config.train.precision,
         ranks: Default::default(),
         steps,
         seed: config.seed,

@@ -49,6 +49,7 @@ impl Plan {
             orthogonality: self.config.adapter.orthogonality,
             accumulation: self.length.accumulation,
             max_grad_norm: self.config.train.max_grad_norm,
+            precision: self.config.train.precision,
             gradient_checkpointing: self.config.train.gradient_checkpointing,
         }
     }

@@ -264,6 +264,7 @@ impl Training {
             total_parameters: self.plan.total_parameters,
             steps: state.steps,
             steps_skipped: state.skipped,
+            steps_overflowed: state.overflowed,
             tokens: state.tokens,
             train_secs,
             tokens_per_sec: state.tokens as f64 / train_secs,

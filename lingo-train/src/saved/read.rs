@@ -258,7 +258,9 @@ impl ModuleMapper for Fill<'_> {
         }
         match self.saved.take(&mut self.tensors, &name, &shape) {
             Ok(data) => {
-                let value = Tensor::<D>::from_data(data, &self.device);
+                // Of the type that the weight has, in which the model may be loaded.
+                let own = param.val().dtype();
+                let value = Tensor::<D>::from_data(data, (&self.device, own));
                 let value = if transposed {
                     value.swap_dims(0, 1)
                 } else {

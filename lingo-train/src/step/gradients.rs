@@ -34,8 +34,17 @@ pub(super) fn clip(
     if limit == 0.0 || norm <= limit {
         return gradients;
     }
+    scale(module, gradients, limit / norm)
+}
+
+/// Multiplies all gradients.
+pub(super) fn scale(
+    module: &impl Module,
+    gradients: GradientsParams,
+    factor: f64,
+) -> GradientsParams {
     let mut scaled = Scale {
-        factor: limit / norm,
+        factor,
         from: gradients,
         to: GradientsParams::new(),
     };

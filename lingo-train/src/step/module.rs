@@ -9,9 +9,10 @@ use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Device, Int, Tensor};
 use lingo_core::rank::RankController;
 
-use super::{Trained, Trainee};
+use super::{LossScale, Trained, Trainee};
 
-/// The parameters that a record holds: those that ask for gradients, and all of rank control.
+/// The parameters that a record holds: those that ask for gradients, and all of rank control
+/// and loss scaling.
 pub(super) fn recorded(trained: &Trained) -> Vec<ParamId> {
     let mut ids = Ids {
         trained_only: true,
@@ -20,6 +21,7 @@ pub(super) fn recorded(trained: &Trained) -> Vec<ParamId> {
     trained.classifier.visit(&mut ids);
     ids.trained_only = false;
     trained.ranks.visit(&mut ids);
+    trained.loss_scale.visit(&mut ids);
     ids.ids
 }
 
@@ -70,6 +72,7 @@ impl Module for Trainee {
         }
         let mut trained = self.trained.try_load_record(record.allow_partial(true))?;
         trained.ranks.iter_mut().for_each(RankController::recount);
+        trained.loss_scale.iter_mut().for_each(LossScale::recall);
         Ok(Self { trained, ..self })
     }
 

@@ -267,6 +267,11 @@ fn rows_of_queries_and_keys_return_to_halves() {
 }
 
 #[test]
+fn interleaved_rows_are_read_in_16_bits_too() {
+    crate::tensors::tests::check_halves(&mut tiny().open().unwrap());
+}
+
+#[test]
 fn rows_outside_the_matrix_and_wrong_shapes_are_errors() {
     let mut checkpoint = tiny().open().unwrap();
     let error = checkpoint

@@ -279,3 +279,10 @@ fn torch_files_and_shards_written_by_transformers_load() {
         checkpoint.check_complete().unwrap();
     }
 }
+
+#[test]
+fn torch_files_and_shards_are_read_in_16_bits_too() {
+    for name in ["opt_bin", "llama_sharded"] {
+        crate::tensors::tests::check_halves(&mut Checkpoint::open(&fixture(name)).unwrap());
+    }
+}
