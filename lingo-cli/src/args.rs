@@ -33,7 +33,7 @@ pub enum Verb {
     Train(TrainArgs),
     /// Score a run, or a fine-tuned Hugging Face classifier, on labelled sequences.
     Eval(EvalArgs),
-    /// Write class probabilities for sequences.
+    /// Write probabilities of classes or labels for sequences.
     Predict(PredictArgs),
     /// Show a model's architecture, tensors and matrices that can be adapted.
     Inspect(InspectArgs),
@@ -56,7 +56,7 @@ pub enum Verb {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The run folder holds config.toml (resolved), metrics.csv and metrics.jsonl (a line an \
-evaluation), train.csv (a line a step), ranks.csv (a line an allocation), best/ and last/ (adapters with head), \
+evaluation), train.csv (a line a step), ranks.csv (a line an allocation), labels.csv (a line a label, of a task with labels), best/ and last/ (adapters with head), \
 checkpoint/ and result.json."
 )]
 pub struct TrainArgs {
@@ -280,7 +280,7 @@ impl PromptArgs {
 pub struct EvalArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// A CSV file with sequence and label, or a folder with train.csv, dev.csv and test.csv.
+    /// A CSV file with sequences and labels, or a folder with train.csv, dev.csv and test.csv.
     #[arg(long, value_name = "FILE|DIR")]
     pub data: PathBuf,
     /// Which file of the folder.
@@ -332,7 +332,7 @@ pub struct PredictArgs {
     /// Sequences: CSV with a column `sequence`, or FASTA.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Where to write: CSV with id, prediction, p_0, p_1, ...; with --adapters a folder, with a file for each of them.
+    /// Where to write: CSV with id, prediction, p_0, p_1, ..., or id and p_NAME of each label; with --adapters a folder, with a file for each of them.
     #[arg(long, value_name = "FILE|DIR")]
     pub output: PathBuf,
     /// Replace output files that exist.
@@ -382,6 +382,10 @@ pub struct ImportArgs {
     /// With an adapter: the pretrained model that it is for.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
+    /// With an adapter whose outputs each hold or not: their names [default: they are classes, unless lingo.json beside
+    /// the adapter knows better].
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub labels: Vec<String>,
     #[command(flatten)]
     pub prompt: PromptArgs,
     /// The folder to write.

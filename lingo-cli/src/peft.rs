@@ -59,6 +59,21 @@ pub fn to_peft(saved: &Saved) -> Result<PeftAdapter> {
     })
 }
 
+/// What a head of so many rows answers: PEFT does not say.
+fn objective(rows: usize, beside: Option<&Manifest>, labels: &[String]) -> Result<Objective> {
+    let known = beside.map(|manifest| &manifest.objective);
+    match (labels.len(), known) {
+        (0, Some(labels @ Objective::Labels(_))) if labels.outputs() == rows => Ok(labels.clone()),
+        (0, _) if rows >= 2 => Ok(Objective::Classes(rows)),
+        (0, _) => bail!(
+            "the adapter's head has {rows} rows: a classifier has a row for each of at least 2 classes, or for each \
+             label, whose names --labels gives"
+        ),
+        (names, _) if names == rows => Ok(Objective::Labels(labels.into())),
+        (names, _) => bail!("--labels: {names} names for a head of {rows} rows"),
+    }
+}
+
 /// Writes PEFT's adapter as ours, for the model called `base` of the shape `model`, with what else the manifest beside
 /// it says.
 pub fn write(
@@ -67,14 +82,15 @@ pub fn write(
     base: &Path,
     model: &ModelConfig,
     beside: Option<Manifest>,
+    labels: &[String],
     layout: Layout,
 ) -> Result<()> {
     let output = format!("{}.weight", model.head().output);
-    let classes = match adapter.head.get(&output).map(|head| &head.shape()[..]) {
-        Some(&[classes, _]) if classes > 1 => classes,
-        Some(shape) => bail!(
-            "the adapter's head (`{output}`) has shape {shape:?}: a classifier has a row for each of at least 2 classes"
-        ),
+    let objective = match adapter.head.get(&output).map(|head| &head.shape()[..]) {
+        Some(&[rows, _]) => objective(rows, beside.as_ref(), labels)?,
+        Some(shape) => {
+            bail!("the adapter's head (`{output}`) has shape {shape:?}, expected a row an output")
+        }
         None => bail!(
             "the adapter has no head (`{output}`): it was not trained to classify, or its head was not saved \
              (modules_to_save)"
@@ -89,7 +105,7 @@ pub fn write(
         model: base.to_owned(),
         model_type: model.model_type().to_owned(),
         method: Method::Lora,
-        objective: Objective::Classes(classes),
+        objective: objective.clone(),
         tokenizer: layout.kind,
         prefix: String::new(),
         suffix: String::new(),
@@ -110,7 +126,7 @@ pub fn write(
             (true, _) => Method::AdaLora,
             (false, _) => Method::Lora,
         },
-        objective: Objective::Classes(classes),
+        objective,
         tokenizer: layout.kind,
         prefix: layout.prompt.prefix,
         suffix: layout.prompt.suffix,

@@ -12,8 +12,8 @@ use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{Layout, SequenceEncoder, Text};
 use lingo_train::workers::Workers;
-use weights_import::Checkpoint;
 use weights_import::export::BESIDE;
+use weights_import::{Checkpoint, Problem};
 
 use crate::args::LoadArgs;
 use crate::device::{Selected, select};
@@ -106,7 +106,7 @@ impl Scorer {
             }
         };
         let name = &model.name;
-        let Some(classes) = checkpoint.classes() else {
+        let Some(outputs) = checkpoint.classes() else {
             bail!(
                 "{} is a pretrained model without a classification head (no tensor `{}`); fine-tune it with `lingo \
                  train`, and give the run folder",
@@ -114,9 +114,19 @@ impl Scorer {
                 checkpoint.head_tensor()
             );
         };
-        if classes < 2 {
+        let objective = match (checkpoint.problem(), checkpoint.labels()) {
+            (Problem::Classes, _) => Objective::Classes(outputs),
+            (Problem::Labels, Some(names)) => Objective::Labels(names.into()),
+            (Problem::Labels, None) => Objective::unnamed_labels(outputs),
+            (Problem::Regression, _) => bail!(
+                "{} says that its head gives numbers (problem_type = \"regression\"); a classifier is needed",
+                name.display()
+            ),
+        };
+        let fewest = objective.fewest_outputs();
+        if outputs < fewest {
             bail!(
-                "{} has a head of {classes} outputs; a classifier has at least 2",
+                "{} has a head of {outputs} outputs; a classifier has at least {fewest}",
                 name.display()
             );
         }
@@ -138,11 +148,11 @@ impl Scorer {
         let backbone = load_backbone(&mut checkpoint, &text, selected, loading)?;
         let head = checkpoint.config().head();
         let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
-        let classifier = Classifier::with_own_head(backbone, head, classes, &mut loader)?;
+        let classifier = Classifier::with_own_head(backbone, head, outputs, &mut loader)?;
         Ok(Self {
             classifier,
             text,
-            objective: Objective::Classes(classes),
+            objective,
             batch_size: args.batch_size,
             workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
         })

@@ -2,12 +2,14 @@
 
 mod evaluation_log;
 mod files;
+mod label_table;
 mod ledger;
 mod state;
 mod train_log;
 
 pub use evaluation_log::EvaluationLog;
 pub use files::{RecordError, RecordFiles, temporary, write_atomically};
+pub use label_table::write_label_table;
 pub use ledger::{Ledger, LedgerError, SharedLedger, lock};
 pub use state::{Evaluation, RunState};
 pub use train_log::TrainLog;

@@ -27,9 +27,21 @@ pub struct Checkpoint {
     kind: Kind,
     config: ModelConfig,
     labels: Option<Vec<String>>,
+    problem: Problem,
     contents: Contents,
     by_name: HashMap<String, usize>,
     taken: HashSet<usize>,
+}
+
+/// What a classification head is for: `problem_type` of Hugging Face's `config.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    /// Telling classes apart, as where nothing is said.
+    Classes,
+    /// Labels that each hold or not.
+    Labels,
+    /// Numbers.
+    Regression,
 }
 
 /// What was opened.
@@ -88,7 +100,8 @@ impl Checkpoint {
         let config = hf::config::parse(&file)?;
         let labels = hf::config::labels(&file)?;
         let contents = hf::open_weights(folder, &config)?;
-        let checkpoint = Self::new(folder, Kind::Folder, config, labels, contents)?;
+        let mut checkpoint = Self::new(folder, Kind::Folder, config, labels, contents)?;
+        checkpoint.problem = hf::config::problem(&file)?;
         if let (Some(classes), Some(labels)) = (checkpoint.classes(), checkpoint.labels())
             && classes != labels.len()
         {
@@ -155,6 +168,7 @@ impl Checkpoint {
             kind,
             config,
             labels,
+            problem: Problem::Classes,
             contents,
             by_name,
             taken: HashSet::new(),
@@ -185,7 +199,12 @@ impl Checkpoint {
         }
     }
 
-    /// Names of the classes, when the configuration gives any but the generic `LABEL_n`.
+    /// What a classification head is for.
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+
+    /// Names of the classes or labels, when the configuration gives any but the generic `LABEL_n`.
     pub fn labels(&self) -> Option<&[String]> {
         self.labels.as_deref()
     }

@@ -104,7 +104,9 @@ pub struct FineTuned {
     /// Tensors that training changed, and those of its head, by canonical names.
     pub tensors: BTreeMap<String, TensorData>,
     /// Outputs of the head.
-    pub classes: usize,
+    pub outputs: usize,
+    /// Their names, where each is a label that holds or not; without them they are classes.
+    pub labels: Option<Vec<String>>,
     /// What [`BESIDE`] is to hold.
     pub manifest: String,
 }

@@ -35,7 +35,7 @@ pub mod peft;
 mod tensors;
 mod tokenizer;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::{Checkpoint, Problem};
 pub use error::ImportError;
 pub use hf::read_config;
 pub use tensors::{Role, TensorInfo};

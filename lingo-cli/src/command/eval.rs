@@ -3,7 +3,7 @@
 use anyhow::Result;
 use lingo_train::data::read_gue;
 use lingo_train::evaluate;
-use lingo_train::metric::{MetricName, Scores};
+use lingo_train::metric::{LabelScores, MetricName, Scores};
 
 use crate::args::EvalArgs;
 use crate::scorer::Scorer;
@@ -27,6 +27,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         result!("{}", serde_json::to_string_pretty(&scores)?);
     } else {
         print_scores(&scores);
+        if !scores.labels.is_empty() {
+            print_labels(&scores.labels);
+        }
     }
     Ok(())
 }
@@ -36,7 +39,54 @@ pub fn print_scores(scores: &Scores) {
     for name in MetricName::ALL {
         match scores.get(name) {
             Some(value) => result!("{:<10} {value:.4}", name.name()),
-            None => result!("{:<10} undefined: some class has no example", name.name()),
+            None => result!(
+                "{:<10} undefined: there are no two kinds of examples to tell apart",
+                name.name()
+            ),
         }
+    }
+    if let Some(share) = scores.exact_match {
+        result!(
+            "{:<10} {share:.4} (all labels of an example right)",
+            "exact"
+        );
+        result!(
+            "{:<10} loss, accuracy and brier over all that is known, the others means over labels",
+            "averages"
+        );
+        if scores.without_auc > 0 {
+            result!(
+                "{:<10} {} labels, of which not both kinds occur, in auroc and auprc",
+                "left out",
+                scores.without_auc
+            );
+        }
+    }
+}
+
+/// Prints labels, one a line.
+fn print_labels(labels: &[LabelScores]) {
+    let names = labels.iter().map(|label| label.label.chars().count());
+    let width = names.max().unwrap_or(0).max("label".len());
+    let shown = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    result!(
+        "\n{:<width$} {:>9} {:>9} {:>9} {:>7} {:>7}",
+        "label",
+        "positives",
+        "negatives",
+        "unknown",
+        "auroc",
+        "auprc"
+    );
+    for label in labels {
+        result!(
+            "{:<width$} {:>9} {:>9} {:>9} {:>7} {:>7}",
+            label.label,
+            label.positives,
+            label.negatives,
+            label.unknown,
+            shown(label.auroc),
+            shown(label.auprc)
+        );
     }
 }

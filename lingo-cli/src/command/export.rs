@@ -9,6 +9,7 @@ use lingo_core::models::esm::EsmMlp;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained, TokenBatch};
 use lingo_core::nn::{Loader, Noise};
 use lingo_train::config::{Method, TokenizerKind};
+use lingo_train::data::Objective;
 use lingo_train::saved::{Saved, tensors_of};
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
@@ -106,7 +107,11 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         overwrite: args.overwrite,
         fine_tuned: Some(FineTuned {
             tensors: changed(before.clone(), &checkpoint, manifest.method),
-            classes: manifest.objective.outputs(),
+            outputs: manifest.objective.outputs(),
+            labels: match &manifest.objective {
+                Objective::Classes(_) => None,
+                Objective::Labels(names) => Some(names.to_vec()),
+            },
             manifest: self::manifest(saved)?,
         }),
     };

@@ -25,9 +25,9 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     if PeftAdapter::is_in(&args.source) {
         return adapter(args);
     }
-    if args.base.is_some() || args.prompt.is_given() {
+    if args.base.is_some() || args.prompt.is_given() || !args.labels.is_empty() {
         bail!(
-            "--base, --prefix and --suffix are for adapters, and there is no adapter_config.json in {}",
+            "--base, --labels, --prefix and --suffix are for adapters, and there is no adapter_config.json in {}",
             args.source.display()
         );
     }
@@ -127,6 +127,7 @@ fn adapter(args: &ImportArgs) -> Result<()> {
         &name,
         checkpoint.config(),
         beside,
+        &args.labels,
         layout,
     )?;
     // What does not fit the model is found now rather than at its first use.

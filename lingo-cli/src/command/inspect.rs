@@ -8,7 +8,7 @@ use lingo_core::models::ModelConfig;
 use lingo_train::data::read_sequences;
 use lingo_train::saved::Saved;
 use lingo_train::task::{Layout, SequenceEncoder};
-use weights_import::{Checkpoint, Role};
+use weights_import::{Checkpoint, Problem, Role};
 
 use crate::args::InspectArgs;
 use crate::hub::locate;
@@ -61,8 +61,13 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         count(Role::Used)
     );
     match checkpoint.classes() {
-        Some(classes) => result!(
-            "head        {classes} classes, {} parameters",
+        Some(outputs) => result!(
+            "head        {outputs} {}, {} parameters",
+            match checkpoint.problem() {
+                Problem::Classes => "classes",
+                Problem::Labels => "labels",
+                Problem::Regression => "numbers",
+            },
             count(Role::Head)
         ),
         None => result!("head        none: `lingo train` adds one"),

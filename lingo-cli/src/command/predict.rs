@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use lingo_train::data::{Record, read_sequences};
-use lingo_train::metric::{predictions, probabilities};
+use lingo_train::data::{Objective, Record, read_sequences};
+use lingo_train::metric::{predictions, probabilities, sigmoid};
 use lingo_train::record::write_atomically;
 
 use crate::args::PredictArgs;
 use crate::bank::Bank;
 use crate::scorer::Scorer;
 
-/// Writes class probabilities for sequences.
+/// Writes probabilities of classes or labels for sequences.
 pub fn run(args: &PredictArgs) -> Result<()> {
     let Some(model) = &args.model else {
         return bank(args);
@@ -20,7 +20,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let records = read_sequences(&args.input)?;
     let scorer = Scorer::load(model, &args.load)?;
     let (_, logits) = scorer.score(&records)?;
-    let table = table(&records, &logits, scorer.objective().outputs())?;
+    let table = table(&records, &logits, scorer.objective())?;
     write_atomically(&output, &table)?;
     note!(
         "{} predictions written to {}",
@@ -47,7 +47,7 @@ fn bank(args: &PredictArgs) -> Result<()> {
         bar.inc(1);
         Ok(write_atomically(
             &files[adapter],
-            &table(&records, logits, objective.outputs())?,
+            &table(&records, logits, objective)?,
         )?)
     })?;
     bar.finish_and_clear();
@@ -88,22 +88,33 @@ fn output_file(args: &PredictArgs, output: &Path) -> Result<PathBuf> {
 }
 
 /// The predictions as CSV.
-fn table(records: &[Record], logits: &[f32], classes: usize) -> Result<Vec<u8>> {
+fn table(records: &[Record], logits: &[f32], objective: &Objective) -> Result<Vec<u8>> {
+    let outputs = objective.outputs();
     if let Some(at) = logits.iter().position(|logit| !logit.is_finite()) {
-        let id = &records[at / classes].id;
+        let id = &records[at / outputs].id;
         bail!("the model's logits for `{id}` are not finite; its weights are broken");
     }
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let columns = (0..classes).map(|class| format!("p_{class}"));
-    let header = ["id".to_owned(), "prediction".to_owned()];
-    writer.write_record(header.into_iter().chain(columns))?;
-    let probabilities = probabilities(logits, classes);
-    let predictions = predictions(logits, classes);
-    let rows = probabilities.chunks_exact(classes).zip(predictions);
-    for (record, (row, prediction)) in records.iter().zip(rows) {
-        let cells = row.iter().map(|p| p.to_string());
-        let start = [record.id.clone(), prediction.to_string()];
-        writer.write_record(start.into_iter().chain(cells))?;
+    let (columns, predictions, probabilities) = match objective {
+        Objective::Classes(classes) => (
+            (0..*classes).map(|class| format!("p_{class}")).collect(),
+            Some(predictions(logits, *classes)),
+            probabilities(logits, *classes),
+        ),
+        Objective::Labels(names) => {
+            let columns: Vec<String> = names.iter().map(|name| format!("p_{name}")).collect();
+            let each = logits.iter().map(|logit| sigmoid(*logit));
+            (columns, None, each.collect())
+        }
+    };
+    let prediction = predictions.as_ref().map(|_| "prediction".to_owned());
+    let start = ["id".to_owned()].into_iter().chain(prediction);
+    writer.write_record(start.chain(columns))?;
+    for (row, record) in records.iter().enumerate() {
+        let prediction = predictions.as_ref().map(|classes| classes[row].to_string());
+        let cells = &probabilities[row * outputs..][..outputs];
+        let start = [record.id.clone()].into_iter().chain(prediction);
+        writer.write_record(start.chain(cells.iter().map(f64::to_string)))?;
     }
     writer.into_inner().context("cannot assemble the table")
 }

@@ -114,8 +114,9 @@ fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {
 }
 
 /// What a run writes: nothing else is ever removed.
-const RUN_FILES: [&str; 6] = [
+const RUN_FILES: [&str; 7] = [
     "config.toml",
+    "labels.csv",
     "metrics.csv",
     "metrics.jsonl",
     "ranks.csv",

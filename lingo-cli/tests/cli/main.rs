@@ -9,6 +9,7 @@ mod exports;
 mod hub;
 mod hub_server;
 mod import;
+mod labels;
 mod memory;
 mod models;
 mod place;

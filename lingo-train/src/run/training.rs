@@ -1,5 +1,6 @@
 //! A run from its first step to its result.
 
+use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use super::plan::Plan;
 use super::{Run, RunError};
 use crate::checkpoint::{AtomicCheckpointer, Health, KeepBestAndLast};
 use crate::config::Method;
-use crate::data::EvalLoader;
+use crate::data::{EvalLoader, Objective};
 use crate::evaluate::{self, EvaluateError};
 use crate::record::{
     Evaluation, EvaluationLog, Ledger, RecordError, RecordFiles, SharedLedger, TrainLog, lock,
-    write_atomically,
+    write_atomically, write_label_table,
 };
 use crate::result::{RunResult, peak_memory_mib};
 use crate::saved::Manifest;
@@ -250,12 +251,19 @@ impl Training {
         let logits = evaluate::logits(classifier, &test, &self.workers, &|| {})?;
         let train_secs = self.clock.elapsed_secs();
         let labels = task.test.iter().map(|sample| sample.label.as_ref());
-        let test =
+        let mut test =
             evaluate::score(&logits, &task.objective, labels).map_err(EvaluateError::from)?;
+        let mut dev = chosen.evaluation.scores;
+        if let Objective::Labels(_) = task.objective {
+            // A table of their own, so that the result stays readable.
+            let [dev, test] = [&mut dev, &mut test].map(|scores| take(&mut scores.labels));
+            let splits = [("dev", &dev[..]), ("test", &test[..])];
+            write_label_table(&self.dir.join("labels.csv"), &splits)?;
+        }
         let state = &lock(&self.ledger).state;
         let result = RunResult {
             test,
-            dev: chosen.evaluation.scores,
+            dev,
             chosen_step: chosen.evaluation.step,
             selected_by: train.select_by,
             method: self.plan.config.adapter.method,

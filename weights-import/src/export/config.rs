@@ -51,7 +51,7 @@ pub(super) fn write(
     }
     if let Some(fine_tuned) = fine_tuned {
         let pad = tokenizer.map(|tokenizer| tokenizer.pad);
-        root.extend(classifier(source.config(), fine_tuned.classes, pad));
+        root.extend(classifier(source.config(), fine_tuned, pad));
     }
     write_json(folder, FILE, root)
 }
@@ -75,19 +75,30 @@ fn hugging_face_type(config: &ModelConfig) -> &'static str {
 }
 
 /// What makes the configuration one of a classifier.
-fn classifier(config: &ModelConfig, classes: usize, pad: Option<u32>) -> Map<String, Value> {
+fn classifier(
+    config: &ModelConfig,
+    fine_tuned: &FineTuned,
+    pad: Option<u32>,
+) -> Map<String, Value> {
     let name = match config {
         ModelConfig::Opt(_) => "OPT",
         ModelConfig::Llama(_) => "Llama",
         ModelConfig::Bert(_) | ModelConfig::DnaBert2(_) => "Bert",
         ModelConfig::Esm(_) => "Esm",
     };
-    let labels = (0..classes).map(|class| format!("LABEL_{class}"));
-    let by_id = labels.clone().enumerate();
+    let (problem, names) = match &fine_tuned.labels {
+        Some(names) => ("multi_label_classification", names.clone()),
+        None => {
+            let names = (0..fine_tuned.outputs).map(|class| format!("LABEL_{class}"));
+            ("single_label_classification", names.collect())
+        }
+    };
+    let by_id = names.iter().enumerate();
     let by_id: Map<String, Value> = by_id
-        .map(|(class, label)| (class.to_string(), label.into()))
+        .map(|(id, name)| (id.to_string(), name.as_str().into()))
         .collect();
-    let by_name: Map<String, Value> = labels.zip((0..classes).map(Value::from)).collect();
+    let by_name = names.into_iter().zip(0..fine_tuned.outputs);
+    let by_name: Map<String, Value> = by_name.map(|(name, id)| (name, id.into())).collect();
     let mut root = Map::from_iter([
         (
             "architectures".to_owned(),
@@ -95,6 +106,7 @@ fn classifier(config: &ModelConfig, classes: usize, pad: Option<u32>) -> Map<Str
         ),
         ("id2label".to_owned(), by_id.into()),
         ("label2id".to_owned(), by_name.into()),
+        ("problem_type".to_owned(), problem.into()),
     ]);
     // By it decoders find a sequence's end.
     if let Some(pad) = pad {

@@ -10,6 +10,7 @@ use lingo_core::models::opt::OptConfig;
 use lingo_core::nn::Activation;
 use serde_json::Value;
 
+use crate::checkpoint::Problem;
 use crate::error::ImportError;
 use crate::json::JsonFile;
 
@@ -326,4 +327,17 @@ pub(crate) fn labels(file: &JsonFile) -> Result<Option<Vec<String>>, ImportError
         .enumerate()
         .all(|(id, name)| *name == format!("LABEL_{id}"));
     Ok((!generic).then_some(names))
+}
+
+/// What `problem_type` says, where it is set.
+pub(crate) fn problem(file: &JsonFile) -> Result<Problem, ImportError> {
+    match file.get("problem_type").map(Value::as_str) {
+        None | Some(Some("single_label_classification")) => Ok(Problem::Classes),
+        Some(Some("multi_label_classification")) => Ok(Problem::Labels),
+        Some(Some("regression")) => Ok(Problem::Regression),
+        Some(_) => Err(file.bad(
+            "problem_type",
+            "single_label_classification, multi_label_classification or regression",
+        )),
+    }
 }

@@ -17,7 +17,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Checkpoint, ImportError, Role};
+use crate::{Checkpoint, ImportError, Problem, Role};
 
 type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
@@ -156,6 +156,32 @@ fn a_head_of_its_own_gives_the_classes_and_may_be_left_alone() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("id2label") && error.contains('3'), "{error}");
+}
+
+#[test]
+fn a_head_of_labels_is_told_by_the_type_of_its_problem() {
+    let mut all = tensors("model.decoder.");
+    all.insert("score.weight".to_owned(), counting(&[1, 4]));
+    let mut config = config();
+    config["id2label"] = json!({"0": "H3K4me3"});
+    let mut open = |problem| {
+        config["problem_type"] = problem;
+        Checkpoint::open(model(&config, &all).path())
+    };
+    for (name, problem) in [
+        (json!(null), Problem::Classes),
+        (json!("single_label_classification"), Problem::Classes),
+        (json!("multi_label_classification"), Problem::Labels),
+        (json!("regression"), Problem::Regression),
+    ] {
+        let checkpoint = open(name).unwrap();
+        assert_eq!(checkpoint.problem(), problem);
+        assert_eq!(checkpoint.labels().unwrap(), ["H3K4me3"]);
+    }
+    for name in [json!("multi_label"), json!(3)] {
+        let error = open(name).unwrap_err().to_string();
+        assert!(error.contains("problem_type"), "{error}");
+    }
 }
 
 #[test]
