@@ -22,6 +22,7 @@
 #[cfg(test)]
 mod allocation;
 mod bpe;
+mod charsmap;
 mod checkpoint;
 mod encoding;
 mod error;
@@ -31,6 +32,7 @@ mod hf;
 pub mod hub;
 mod json;
 mod mapped;
+mod outline;
 pub mod peft;
 mod tensors;
 mod tokenizer;

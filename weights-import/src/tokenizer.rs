@@ -15,6 +15,7 @@ use tokenizers::{AddedToken, Tokenizer};
 use crate::bpe;
 use crate::error::ImportError;
 use crate::json::{self, JsonFile};
+use crate::outline;
 
 /// The files of a Hugging Face folder that a tokenizer can consist of.
 pub(crate) const FILES: [&str; 7] = [
@@ -88,8 +89,9 @@ pub(crate) fn from_folder(
 }
 
 fn parse(path: &Path) -> Result<Tokenizer, ImportError> {
-    let mut tokenizer =
-        Tokenizer::from_bytes(json::read(path)?).map_err(|error| bpe::refused(path, &error))?;
+    let bytes = json::read(path)?;
+    outline::check(path, &bytes)?;
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| bpe::refused(path, &error))?;
     spell_long_words(&mut tokenizer);
     // Cutting and filling are the caller's, who knows the model and the prompt.
     tokenizer.with_padding(None);

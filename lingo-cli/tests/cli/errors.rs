@@ -130,6 +130,33 @@ fn a_damaged_or_unknown_model_is_named() {
     untouched(&place);
 }
 
+/// Nothing is made of a size before the weights have it.
+#[test]
+fn a_configuration_of_sizes_that_the_weights_do_not_have_is_named() {
+    let place = Place::new();
+    place.run_file("lora");
+    let folder = place.copy_model("absurd");
+    let text = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    let good: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let layer = "`layers.2.self_attn";
+    for (key, part) in [
+        ("vocab_size", "embed_tokens.weight"),
+        ("hidden_size", "num_attention_heads"),
+        ("word_embed_proj_dim", "embed_tokens.weight"),
+        ("ffn_dim", "fc1.weight"),
+        ("num_hidden_layers", layer),
+        ("max_position_embeddings", "embed_positions.weight"),
+    ] {
+        for (size, part) in [(i64::from(i32::MAX), part), (1 << 40, key), (-1, key)] {
+            let mut config = good.clone();
+            config[key] = size.into();
+            place.write("absurd/config.json", config.to_string());
+            refused(&place.train(&["--set", &model(&folder)]), &[part]);
+        }
+    }
+    untouched(&place);
+}
+
 #[test]
 fn a_setting_that_does_not_fit_the_model_is_named() {
     let place = Place::new();

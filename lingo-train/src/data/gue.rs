@@ -193,6 +193,19 @@ mod tests {
                 "line 1: there is no column `sequence`; the header has `seq`, `label`",
             ),
             ("sequence\nAC\n", "line 1: there is no column `label`"),
+            (
+                "sequence,label\nAC,0\n\"GT,1\nAC,0\n",
+                "train.csv, line 3: 1 fields where the header has 2",
+            ),
+            (
+                "sequence,label\nA\0C,0\n",
+                "train.csv, line 2: '\\0' at position 2",
+            ),
+            (
+                "sequence,label\nAC,18446744073709551616\n",
+                "train.csv, line 2: the label is `18446744073709551616`",
+            ),
+            ("\0\0\0\0", "line 1: there is no column `sequence`"),
             ("sequence,label\n", "train.csv holds no sequences"),
             ("", "train.csv holds no sequences"),
         ];

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod broken_tokenizers;
 mod config;
 mod damage;
 mod hostile;
