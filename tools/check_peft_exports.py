@@ -3,7 +3,7 @@
     python tools/check_peft_exports.py LINGO
 
 LINGO is the command. Each adapter of tests/fixtures/peft is imported, and exported again as PEFT's adapter, as plain
-LoRA, and as a merged model; PEFT and transformers load these and compute the logits of the model fixture's input_ids,
+LoRA, and as a merged model of classes and of labels; PEFT and transformers load these and compute the logits of the model fixture's input_ids,
 which expected.safetensors beside the adapter holds. The largest differences are printed; above 1e-4 the exit code is 1.
 """
 
@@ -34,6 +34,14 @@ def differences(lingo, name, kind, scratch):
     run("export", scratch / "imported", "--format", "hf", "--out", scratch / "merged")
     merged = AutoModelForSequenceClassification.from_pretrained(scratch / "merged", dtype=torch.float32)
     yield "merged model", logits_of(merged, name) - expected
+    # The same rows as labels that each hold or not: transformers then trains them with binary cross-entropy.
+    names = ",".join(f"mark-{i}" for i in range(expected.shape[1]))
+    run("import", adapter, "--base", model, "--labels", names, "--out", scratch / "labels")
+    run("export", scratch / "labels", "--format", "hf", "--out", scratch / "merged-labels")
+    merged = AutoModelForSequenceClassification.from_pretrained(scratch / "merged-labels", dtype=torch.float32)
+    assert merged.config.problem_type == "multi_label_classification", merged.config
+    assert list(merged.config.id2label.values()) == names.split(","), merged.config
+    yield "merged model of labels", logits_of(merged, name) - expected
 
 
 def main():

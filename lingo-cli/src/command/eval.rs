@@ -56,7 +56,7 @@ pub fn print_scores(scores: &Scores) {
         );
         if scores.without_auc > 0 {
             result!(
-                "{:<10} {} labels, of which not both kinds occur, in auroc and auprc",
+                "{:<10} of auroc and auprc: {} without examples for and against",
                 "left out",
                 scores.without_auc
             );
