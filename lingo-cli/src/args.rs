@@ -214,7 +214,8 @@ pub struct ModelArgs {
 /// How a model is loaded for scoring, whichever it is.
 #[derive(Debug, clap::Args)]
 pub struct LoadArgs {
-    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray.
+    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray; several, such as cuda:0,cuda:1, share each
+    /// batch.
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Sequences a batch.

@@ -102,7 +102,7 @@ impl Bank {
             adapters,
             encoders,
             batch_size: args.batch_size,
-            workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
+            workers: Workers::new(&selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
 

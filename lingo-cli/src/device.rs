@@ -75,41 +75,55 @@ impl Kind {
     }
 }
 
-/// A device that has been tried.
+/// One or several devices that have been tried.
 #[derive(Clone, Debug)]
 pub struct Selected {
-    /// The device, without autodiff.
+    /// The device where the model is, the first, without autodiff.
     pub device: Device,
     /// As asked for.
     pub name: String,
-    /// How it is made use of.
+    /// How they are made use of.
     pub compute: Compute,
+    tried: Vec<Tried>,
+}
+
+/// A device that computes.
+#[derive(Clone, Debug)]
+struct Tried {
+    name: String,
     kind: Kind,
+    device: Device,
 }
 
 impl Selected {
-    /// Checks that the device computes in `precision`.
+    /// Checks that the devices compute in `precision`.
     ///
     /// # Errors
-    /// If it does not; what it can do is named.
+    /// If one does not; what it can do is named.
     pub fn check_precision(&self, precision: Precision) -> Result<()> {
-        if computes_in(&self.device, precision) {
+        let mut tried = self.tried.iter();
+        let Some(unable) = tried.find(|tried| !computes_in(&tried.device, precision)) else {
             return Ok(());
-        }
-        let others = precisions(&self.device).into_iter();
+        };
+        let others = precisions(&unable.device).into_iter();
         let others: Vec<&str> = others.map(Precision::name).collect();
         bail!(
             "device `{}` does not compute in {}; choose {} as train.precision or --precision, or another device of \
              those that `lingo devices` lists",
-            self.name,
+            unable.name,
             precision.name(),
             others.join(" or ")
         );
     }
 
-    /// Whether the device takes a tensor of so many bytes in one piece. A larger one than any device must bind is
-    /// tried.
+    /// Whether the devices take a tensor of so many bytes in one piece. A larger one than any device must bind is tried.
     pub fn takes(&self, bytes: usize) -> bool {
+        self.tried.iter().all(|tried| tried.takes(bytes))
+    }
+}
+
+impl Tried {
+    fn takes(&self, bytes: usize) -> bool {
         if self.kind != Kind::Wgpu || bytes <= WGPU_BINDING_BYTES {
             return true;
         }
@@ -145,11 +159,41 @@ fn computes_in(device: &Device, precision: Precision) -> bool {
     sum == Some(32.0)
 }
 
-/// Finds a device by its name, `kind` or `kind:index`, and tries it.
+/// Finds devices by name, `kind` or `kind:index`, several with commas between them, and tries them.
 ///
 /// # Errors
-/// If the name is unknown, the backend was not compiled in, or the device is absent or does not compute.
-pub fn select(name: &str) -> Result<Selected> {
+/// If a name is unknown or there twice, the backend was not compiled in, or the device is absent or does not compute.
+pub fn select(names: &str) -> Result<Selected> {
+    let mut tried: Vec<Tried> = Vec::new();
+    for name in names.split(',') {
+        let next = try_one(name.trim())?;
+        if let Some(first) = tried.iter().find(|first| first.device == next.device) {
+            bail!(
+                "device `{}` is `{}` once more; name each of several devices once",
+                next.name,
+                first.name
+            );
+        }
+        tried.push(next);
+    }
+    let device = tried[0].device.clone();
+    let compute = match (tried.len(), tried[0].kind) {
+        (1, Kind::Cpu) => Compute::Host {
+            threads: rayon::current_num_threads(),
+        },
+        (1, Kind::Tch | Kind::Ndarray) => Compute::HostAlone,
+        (1, Kind::Wgpu | Kind::Cuda) => Compute::Device,
+        _ => Compute::Devices(tried.iter().map(|tried| tried.device.clone()).collect()),
+    };
+    Ok(Selected {
+        device,
+        name: names.to_owned(),
+        compute,
+        tried,
+    })
+}
+
+fn try_one(name: &str) -> Result<Tried> {
     let (kind, index) = parse(name)?;
     if !kind.compiled() {
         bail!(
@@ -182,17 +226,10 @@ pub fn select(name: &str) -> Result<Selected> {
             "device `{name}` was found but does not compute; check its driver, or choose another with --device"
         );
     }
-    Ok(Selected {
-        device,
+    Ok(Tried {
         name: name.to_owned(),
-        compute: match kind {
-            Kind::Cpu => Compute::Host {
-                threads: rayon::current_num_threads(),
-            },
-            Kind::Tch | Kind::Ndarray => Compute::HostAlone,
-            Kind::Wgpu | Kind::Cuda => Compute::Device,
-        },
         kind,
+        device,
     })
 }
 
@@ -203,7 +240,7 @@ fn parse(name: &str) -> Result<(Kind, Option<usize>)> {
     };
     let Some(kind) = Kind::ALL.into_iter().find(|k| k.name() == kind) else {
         bail!(
-            "device `{name}` is none that lingo knows; choose cpu, wgpu[:N], cuda[:N], tch or ndarray"
+            "device `{name}` is none that lingo knows; choose cpu, wgpu[:N], cuda[:N], tch or ndarray, or several such as cuda:0,cuda:1"
         );
     };
     let index = index
@@ -243,6 +280,8 @@ mod tests {
     fn a_device_that_is_absent_is_one_error_that_says_what_to_do() {
         let message = |name: &str| select(name).unwrap_err().to_string();
         assert!(message("cpu:7").contains("has 1, counted from 0"));
+        assert!(message("cpu,cpu:0").contains("name each of several devices once"));
+        assert!(message("cpu,").contains("device `` is none"));
         for kind in Kind::ALL.into_iter().filter(|kind| !kind.compiled()) {
             let message = message(kind.name());
             assert!(

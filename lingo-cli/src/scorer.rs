@@ -80,7 +80,7 @@ impl Scorer {
             text,
             objective: manifest.objective.clone(),
             batch_size: args.batch_size,
-            workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
+            workers: Workers::new(&selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
 
@@ -154,7 +154,7 @@ impl Scorer {
             text,
             objective,
             batch_size: args.batch_size,
-            workers: Workers::new(selected.compute, EVALUATED_AT_ONCE)?,
+            workers: Workers::new(&selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
 

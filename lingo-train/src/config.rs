@@ -37,7 +37,8 @@ pub use sections::{
 pub struct RunConfig {
     /// `model`: the pretrained model, a Hugging Face folder or a `.gguf` file. Required.
     pub model: PathBuf,
-    /// `device`: where to compute, for example `cpu`, `wgpu`, `wgpu:1`, `cuda:0`. Default `cpu`.
+    /// `device`: where to compute, for example `cpu`, `wgpu`, `wgpu:1`, `cuda:0`; several, such as `cuda:0,cuda:1`, share
+    /// each batch. Default `cpu`.
     pub device: String,
     /// `seed`: of initial values, batch order, dropout and rank draws. Default 42.
     pub seed: u64,

@@ -1,6 +1,7 @@
 //! A classifier's logits over many samples, and their scores.
 
 use burn::data::dataloader::DataLoader;
+use burn::module::Module;
 use lingo_core::models::Classifier;
 use lingo_core::nn::Noise;
 
@@ -35,13 +36,14 @@ pub fn logits(
 ) -> Result<Vec<f32>, EvaluateError> {
     let classes = classifier.classes();
     let mut logits = vec![f32::NAN; loader.samples() * classes];
+    let copies = (0..workers.count()).map(|index| match workers.device(index) {
+        Some(device) => classifier.clone().to_device(device),
+        None => classifier.clone(),
+    });
+    let copies: Vec<Classifier> = copies.collect();
     let mut batches = loader.iter();
     loop {
-        let parts: Vec<_> = batches
-            .by_ref()
-            .take(workers.count())
-            .map(|batch| (classifier.clone(), batch))
-            .collect();
+        let parts: Vec<_> = copies.iter().cloned().zip(batches.by_ref()).collect();
         if parts.is_empty() {
             return Ok(logits);
         }

@@ -115,7 +115,7 @@ impl Run {
     /// If the system gives no threads.
     pub fn bench(
         mut self,
-        compute: Compute,
+        compute: &Compute,
         warmup: usize,
         steps: usize,
     ) -> Result<Speed, RunError> {

@@ -4,6 +4,7 @@ mod gradients;
 mod loss;
 mod loss_scale;
 mod module;
+mod replicas;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ use lingo_core::rank::{Allocation, RankController};
 
 use loss::mean_loss;
 pub use loss_scale::LossScale;
+use replicas::Replicas;
 
 use crate::data::{Batch, Label};
 use crate::workers::Workers;
@@ -68,6 +70,7 @@ pub struct Trainee {
     clock: Clock,
     /// The parameters that records hold.
     recorded: Arc<[ParamId]>,
+    replicas: Replicas,
     /// The report of the optimizer step under way, shared with the last item that goes into it.
     update: Arc<OnceLock<Update>>,
 }
@@ -142,6 +145,7 @@ impl Trainee {
             loss_scale,
         };
         Self {
+            replicas: Replicas::new(module::trained_of(&trained.classifier)),
             recorded: module::recorded(&trained).into(),
             trained,
             config,
@@ -193,12 +197,16 @@ impl TrainStep for Trainee {
         let parts = batch
             .split(self.workers.count())
             .into_iter()
-            .map(|batch| {
+            .enumerate()
+            .map(|(index, batch)| {
                 let of_part = rows..rows + batch.size();
                 rows = of_part.end;
                 Part {
-                    // A graph of its own for each part; the tensors are shared.
-                    classifier: classifier.clone().fork(&device),
+                    classifier: match self.workers.device(index) {
+                        Some(other) => self.replicas.on(index, other, classifier).train(),
+                        // A graph of its own for each part; the tensors are shared.
+                        None => classifier.clone().fork(&device),
+                    },
                     noise: self.noise(batch.number, of_part),
                     share: share(batch.known(), known),
                     batch,
@@ -216,9 +224,14 @@ impl TrainStep for Trainee {
 
         let mut accumulator = GradientsAccumulator::new();
         let mut losses = Vec::with_capacity(results.len());
-        for (loss, gradients) in results {
+        let home = device.inner();
+        for (index, (loss, gradients)) in results.into_iter().enumerate() {
+            let gradients = match self.workers.device(index) {
+                Some(_) => gradients.to_device(&home, classifier),
+                None => gradients,
+            };
             accumulator.accumulate(classifier, gradients);
-            losses.push(loss);
+            losses.push(loss.to_device(&home));
         }
         let mut gradients = accumulator.grads();
 
@@ -298,10 +311,19 @@ impl InferenceStep for Trainee {
     fn step(&self, batch: Batch) -> EvalOutput {
         let (labels, indices) = (batch.labels.clone(), batch.indices.clone());
         let parts = batch.split(self.workers.count()).into_iter();
-        let parts = parts.map(|part| (self.trained.classifier.clone(), part));
+        let classifier = &self.trained.classifier;
+        let home = classifier.device();
+        let parts = parts.enumerate().map(|(index, part)| {
+            let classifier = match self.workers.device(index) {
+                Some(other) => self.replicas.on(index, other, classifier),
+                None => classifier.clone(),
+            };
+            (classifier, part)
+        });
         let logits = self.workers.run(parts.collect(), |(classifier, part)| {
             let tokens = part.to_tokens(&classifier.device());
-            classifier.forward(&tokens, &Noise::off()) // [B / workers, C]
+            let logits = classifier.forward(&tokens, &Noise::off()); // [B / workers, C]
+            logits.to_device(&home)
         });
         EvalOutput {
             logits: Tensor::cat(logits, 0),

@@ -1,4 +1,4 @@
-//! Threads that share the work of a batch where the device is the host itself.
+//! Who shares the work of a batch: threads where the device is the host itself, or several devices.
 //!
 //! On the host most of a step is small element-wise work that runs on one thread, between products that run on all.
 //! Giving each thread a part of the batch, with products of its own, keeps all cores at work throughout.
@@ -6,11 +6,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use lingo_core::nn::noise::MaskSource;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 /// How a device is made use of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Compute {
     /// The device is the host: so many threads share each batch.
     Host {
@@ -21,39 +22,62 @@ pub enum Compute {
     HostAlone,
     /// The device is another one, which takes a batch at a time.
     Device,
+    /// These devices, without autodiff, share each batch; the model is on the first.
+    Devices(Vec<Device>),
 }
 
 impl Compute {
     /// Where dropout masks are drawn.
-    pub fn masks(self) -> MaskSource {
+    pub fn masks(&self) -> MaskSource {
         match self {
-            Self::Host { .. } | Self::HostAlone => MaskSource::Host,
+            // On the host a sequence has the same draws on whichever device it is; and several devices of a backend may
+            // have one generator together.
+            Self::Host { .. } | Self::HostAlone | Self::Devices(_) => MaskSource::Host,
             Self::Device => MaskSource::Device,
         }
     }
 }
 
-/// A pool of threads for each part of a batch.
+/// What works on each part of a batch.
 #[derive(Clone)]
-pub struct Workers(Arc<[ThreadPool]>);
+pub struct Workers(Arc<[Worker]>);
+
+enum Worker {
+    /// Threads of the host.
+    Pool(ThreadPool),
+    /// A device, which a thread of its own gives orders to.
+    Device(Device),
+}
 
 impl Workers {
-    /// Workers for at most `parts` parts; one runs on the caller's thread, with the backend's own parallelism.
+    /// Workers for at most `parts` parts, or one for each of several devices. A single one runs on the caller's thread,
+    /// with the backend's own parallelism.
     ///
     /// # Errors
     /// If the system gives no more threads.
-    pub fn new(compute: Compute, parts: usize) -> Result<Self, ThreadPoolBuildError> {
-        let Compute::Host { threads } = compute else {
-            return Ok(Self(Arc::new([])));
+    pub fn new(compute: &Compute, parts: usize) -> Result<Self, ThreadPoolBuildError> {
+        let threads = match compute {
+            Compute::Host { threads } => *threads,
+            Compute::HostAlone | Compute::Device => return Ok(Self(Arc::new([]))),
+            Compute::Devices(devices) => {
+                return Ok(Self(devices.iter().cloned().map(Worker::Device).collect()));
+            }
         };
         let count = threads.min(parts);
         let pool = |_| {
-            ThreadPoolBuilder::new()
-                .num_threads(threads / count)
-                .build()
+            let pool = ThreadPoolBuilder::new().num_threads(threads / count);
+            pool.build().map(Worker::Pool)
         };
         let pools = if count > 1 { count } else { 0 };
         Ok(Self((0..pools).map(pool).collect::<Result<_, _>>()?))
+    }
+
+    /// Where part number `index` is worked on, where that is another device than the model's.
+    pub fn device(&self, index: usize) -> Option<&Device> {
+        match self.0.get(index) {
+            Some(Worker::Device(device)) if index > 0 => Some(device),
+            _ => None,
+        }
     }
 
     /// How many parts can be worked on at a time.
@@ -76,7 +100,12 @@ impl Workers {
             let started: Vec<_> = parts
                 .into_iter()
                 .zip(self.0.iter())
-                .map(|(part, pool)| scope.spawn(move || pool.install(|| work(part))))
+                .map(|(part, worker)| {
+                    scope.spawn(move || match worker {
+                        Worker::Pool(pool) => pool.install(|| work(part)),
+                        Worker::Device(_) => work(part),
+                    })
+                })
                 .collect();
             started
                 .into_iter()
@@ -103,7 +132,7 @@ mod tests {
     #[test]
     fn parts_are_done_in_order_whatever_the_number_of_workers() {
         for (threads, parts, count) in [(1, 8, 1), (2, 8, 2), (3, 8, 3), (8, 3, 3), (8, 1, 1)] {
-            let workers = Workers::new(Compute::Host { threads }, parts).unwrap();
+            let workers = Workers::new(&Compute::Host { threads }, parts).unwrap();
             assert_eq!(workers.count(), count);
             let parts: Vec<usize> = (0..workers.count()).collect();
             let expected: Vec<usize> = parts.iter().map(|i| i * i).collect();
@@ -114,7 +143,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "of a part")]
     fn a_panic_in_a_part_is_a_panic_of_the_whole() {
-        let workers = Workers::new(Compute::Host { threads: 2 }, 2).unwrap();
+        let workers = Workers::new(&Compute::Host { threads: 2 }, 2).unwrap();
         workers.run(vec![0, 1], |i| assert!(i == 0, "of a part"));
     }
 }

@@ -113,7 +113,7 @@ fn their_rows_get_gradients_and_the_frozen_rows_stay_bit_identical() {
         precision: Precision::F32,
         gradient_checkpointing: false,
     };
-    let workers = Workers::new(Compute::HostAlone, 1).unwrap();
+    let workers = Workers::new(&Compute::HostAlone, 1).unwrap();
     let mut trainee = Trainee::new(model, None, step, workers, Clock::default());
 
     let samples = samples(&encoder);

@@ -70,7 +70,7 @@ fn six_steps_of_adalora_equal_pefts() {
         model,
         Some(ranks),
         step,
-        Workers::new(Compute::HostAlone, 1).unwrap(),
+        Workers::new(&Compute::HostAlone, 1).unwrap(),
         Clock::default(),
     );
     let mut optimizer = AdamWConfig::new()
@@ -245,7 +245,7 @@ fn logits_and_gradients_of_lora_equal_pefts() {
         model,
         None,
         step,
-        Workers::new(Compute::HostAlone, 1).unwrap(),
+        Workers::new(&Compute::HostAlone, 1).unwrap(),
         Clock::default(),
     );
     let output = trainee.step(batch);

@@ -75,7 +75,7 @@ impl Setup {
             gradient_checkpointing: false,
         };
         let workers = Workers::new(
-            Compute::Host {
+            &Compute::Host {
                 threads: self.workers,
             },
             self.workers,

@@ -17,7 +17,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             run.total_steps()
         );
     }
-    let speed = run.bench(selected.compute, args.warmup, args.steps)?;
+    let speed = run.bench(&selected.compute, args.warmup, args.steps)?;
     result!("{}", serde_json::to_string_pretty(&speed)?);
     Ok(())
 }

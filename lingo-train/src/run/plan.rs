@@ -42,7 +42,7 @@ impl Plan {
             .init()
     }
 
-    pub(super) fn step(&self, compute: Compute) -> StepConfig {
+    pub(super) fn step(&self, compute: &Compute) -> StepConfig {
         StepConfig {
             seed: self.config.seed,
             masks: compute.masks(),
@@ -54,7 +54,7 @@ impl Plan {
         }
     }
 
-    pub(super) fn workers(&self, compute: Compute) -> Result<Workers, RunError> {
+    pub(super) fn workers(&self, compute: &Compute) -> Result<Workers, RunError> {
         let parts = match self.config.adapter.method {
             // Each part has gradients of its own, here as large as the model.
             Method::Full => 1,

@@ -106,7 +106,7 @@ impl Training {
             schedule.map(|schedule| schedule.initial()),
         );
         Ok(Self {
-            workers: plan.workers(surroundings.compute)?,
+            workers: plan.workers(&surroundings.compute)?,
             plan,
             schedule,
             dir,
@@ -173,7 +173,7 @@ impl Training {
         }
         let (peak, warmup) = (train.learning_rate, train.warmup_ratio);
         let rate = WarmupLinear::new(peak, warmup, length.total_steps);
-        let step = plan.step(surroundings.compute);
+        let step = plan.step(&surroundings.compute);
         let (workers, clock) = (self.workers.clone(), self.clock.clone());
         let trainee = Trainee::new(classifier, ranks, step, workers, clock);
         // Takes the best checkpoint where the trainer is lost. Under full fine-tuning it would be a second model.

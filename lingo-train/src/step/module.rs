@@ -7,6 +7,7 @@ use burn::module::{
 };
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Device, Int, Tensor};
+use lingo_core::models::Classifier;
 use lingo_core::rank::RankController;
 
 use super::{LossScale, Trained, Trainee};
@@ -15,13 +16,21 @@ use super::{LossScale, Trained, Trainee};
 /// and loss scaling.
 pub(super) fn recorded(trained: &Trained) -> Vec<ParamId> {
     let mut ids = Ids {
+        trained_only: false,
+        ids: trained_of(&trained.classifier),
+    };
+    trained.ranks.visit(&mut ids);
+    trained.loss_scale.visit(&mut ids);
+    ids.ids
+}
+
+/// The parameters that ask for gradients.
+pub(super) fn trained_of(classifier: &Classifier) -> Vec<ParamId> {
+    let mut ids = Ids {
         trained_only: true,
         ids: Vec::new(),
     };
-    trained.classifier.visit(&mut ids);
-    ids.trained_only = false;
-    trained.ranks.visit(&mut ids);
-    trained.loss_scale.visit(&mut ids);
+    classifier.visit(&mut ids);
     ids.ids
 }
 
