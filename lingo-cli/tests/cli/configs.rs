@@ -101,6 +101,8 @@ fn every_published_combination_is_in_order() {
         "24 of 24    Promoter (Human), models of DNA",
         "100 of 100   Histone (Yeast), models of language",
         "80 of 80    Histone (Yeast), models of DNA",
+        "2 of 2     Histone (Human), models of language",
+        "1 of 1     Histone (Human), models of DNA",
     ] {
         assert!(lines.contains(&expected), "{text}");
     }

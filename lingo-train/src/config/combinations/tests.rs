@@ -25,6 +25,7 @@ struct Row {
     targets: &'static [&'static str],
     p: f64,
     domain: &'static str,
+    eval_every: usize,
     metric: MetricName,
 }
 
@@ -42,6 +43,7 @@ const fn yeast(task: &'static str, folder: &'static str, final_ratio: f64) -> Ro
         targets: WITHOUT_OUTPUT,
         p: 0.05,
         domain: "DNA Histone",
+        eval_every: 0,
         metric: MetricName::Mcc,
     }
 }
@@ -57,24 +59,33 @@ const fn promoter(task: &'static str, folder: &'static str) -> Row {
         targets: WITH_OUTPUT,
         p: 0.1,
         domain: "DNA Promoter",
+        eval_every: 0,
         metric: MetricName::Auroc,
     }
 }
 
+const HISTONE_HUMAN: Row = Row {
+    betas: [0.99, 0.99],
+    domain: "DNA Histone",
+    eval_every: 10_000,
+    ..promoter("histone-human", "data/deepsea")
+};
+
 const ROWS: &[Row] = &[
-    yeast("h3", "EMP/H3", 0.25),
-    yeast("h3k4me1", "EMP/H3K4me1", 0.25),
-    yeast("h3k4me2", "EMP/H3K4me2", 0.25),
-    yeast("h3k4me3", "EMP/H3K4me3", 0.25),
-    yeast("h3k9ac", "EMP/H3K9ac", 0.25),
-    yeast("h3k14ac", "EMP/H3K14ac", 0.25),
-    yeast("h3k36me3", "EMP/H3K36me3", 0.30),
-    yeast("h3k79me3", "EMP/H3K79me3", 0.30),
-    yeast("h4", "EMP/H4", 0.30),
-    yeast("h4ac", "EMP/H4ac", 0.30),
-    promoter("prom-300-all", "prom/prom_300_all"),
-    promoter("prom-300-notata", "prom/prom_300_notata"),
-    promoter("prom-300-tata", "prom/prom_300_tata"),
+    yeast("h3", "data/GUE/EMP/H3", 0.25),
+    yeast("h3k4me1", "data/GUE/EMP/H3K4me1", 0.25),
+    yeast("h3k4me2", "data/GUE/EMP/H3K4me2", 0.25),
+    yeast("h3k4me3", "data/GUE/EMP/H3K4me3", 0.25),
+    yeast("h3k9ac", "data/GUE/EMP/H3K9ac", 0.25),
+    yeast("h3k14ac", "data/GUE/EMP/H3K14ac", 0.25),
+    yeast("h3k36me3", "data/GUE/EMP/H3K36me3", 0.30),
+    yeast("h3k79me3", "data/GUE/EMP/H3K79me3", 0.30),
+    yeast("h4", "data/GUE/EMP/H4", 0.30),
+    yeast("h4ac", "data/GUE/EMP/H4ac", 0.30),
+    promoter("prom-300-all", "data/GUE/prom/prom_300_all"),
+    promoter("prom-300-notata", "data/GUE/prom/prom_300_notata"),
+    promoter("prom-300-tata", "data/GUE/prom/prom_300_tata"),
+    HISTONE_HUMAN,
 ];
 
 #[test]
@@ -114,9 +125,15 @@ fn each_task_has_the_papers_settings() {
             (3e-5, 5e-3, 0.1)
         );
         assert_eq!((train.max_steps, train.gradient_accumulation), (0, 1));
-        assert_eq!(train.select_by, row.metric);
-        let folder = Path::new("data/GUE").join(row.folder);
-        assert!(config.data.dir.unwrap().ends_with(folder), "{}", row.task);
+        assert_eq!(
+            (train.eval_every, train.select_by),
+            (row.eval_every, row.metric)
+        );
+        assert!(
+            config.data.dir.unwrap().ends_with(row.folder),
+            "{}",
+            row.task
+        );
         let prompt = config.prompt.for_text();
         assert_eq!(prompt.prefix, format!("Domain: {}\nSequence: ", row.domain));
         assert_eq!(prompt.suffix, "\nAnnotation:");
