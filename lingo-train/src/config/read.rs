@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list of texts, none empty; in an override commas may separate them.
+    /// A list of texts, none empty, or one text alone; in an override commas may separate them.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
         let accepted = "a list of texts, for example [\"Wq\", \"Wv\"]";
         let Found { value, typed, .. } = self.find(key)?;
@@ -131,6 +131,7 @@ impl<'a> Reader<'a> {
             Value::String(text) if typed.is_some() => {
                 text.split(',').map(|part| Some(part.trim())).collect()
             }
+            Value::String(text) => vec![Some(text.as_str())],
             _ => {
                 self.wrong_type(key, value, accepted);
                 return None;

@@ -345,6 +345,11 @@ fn other_unusable_values_are_problems_too() {
         ),
         (
             "data.labels",
+            "\"\"",
+            "data.labels: holds something else than texts, or an empty one; a list of texts, for example [\"Wq\", \"Wv\"]",
+        ),
+        (
+            "data.labels",
             "H3,H4,H3",
             "data.labels: has `H3` twice; a list of different names, at least one, for example [\"H3K4me3\", \"H3K27ac\"]",
         ),
@@ -490,4 +495,19 @@ fn what_is_no_toml_is_an_error_with_its_place() {
         message.starts_with("cannot read the run file no-such.toml"),
         "{message}"
     );
+}
+
+#[test]
+fn one_text_does_for_a_list_of_one() {
+    for (written, expected) in [
+        ("\"H3K4me3\"", &["H3K4me3"][..]),
+        ("\"H3K4me3, strong\"", &["H3K4me3, strong"]),
+        ("[\"H3\", \"H4\"]", &["H3", "H4"]),
+    ] {
+        let text = format!("{MINIMAL}labels = {written}\n");
+        let config = parse(&text, &[]).unwrap();
+        assert_eq!(config.data.labels.as_deref().unwrap(), expected);
+    }
+    let config = parse(MINIMAL, &[("data.labels", "H3, H4")]).unwrap();
+    assert_eq!(config.data.labels.unwrap(), ["H3", "H4"]);
 }

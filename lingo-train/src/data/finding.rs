@@ -32,6 +32,13 @@ pub enum Finding {
         /// Labels of which nothing is known.
         unknown: Vec<String>,
     },
+    /// Of some examples of the training split no label is known: they are left out.
+    NothingKnown {
+        /// The split's file.
+        path: PathBuf,
+        /// How many they are.
+        examples: usize,
+    },
 }
 
 impl Finding {
@@ -113,6 +120,11 @@ impl fmt::Display for Finding {
                 }
                 Ok(())
             }
+            Finding::NothingKnown { path, examples } => write!(
+                f,
+                "{}: of {examples} examples no label is known, they are left out",
+                path.display()
+            ),
         }
     }
 }

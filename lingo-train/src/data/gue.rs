@@ -50,12 +50,12 @@ impl GueData {
         names: Option<&[String]>,
     ) -> Result<GueData, DataError> {
         let (train_path, dev_path, test_path) = (train, dev, test);
-        let train = table::read(train_path, Wanted::Any(names))?;
+        let mut train = table::read(train_path, Wanted::Any(names))?;
         let objective = objective_of(train_path, &train, names)?;
         let dev = read_gue(dev_path, &objective)?;
         let test = read_gue(test_path, &objective)?;
         let splits = [(train_path, &train), (dev_path, &dev), (test_path, &test)];
-        let findings: Vec<Finding> = splits
+        let mut findings: Vec<Finding> = splits
             .into_iter()
             .filter_map(|(path, records)| Finding::of(path, labels(records), &objective))
             .collect();
@@ -66,6 +66,15 @@ impl GueData {
             return Err(DataError::UnknownLabels {
                 path: path.clone(),
                 labels: unknown.clone(),
+            });
+        }
+        let examples = train.len();
+        // They would take their place in batches and teach nothing.
+        train.retain(|record| record.label.as_ref().is_some_and(|label| label.known() > 0));
+        if train.len() < examples {
+            findings.push(Finding::NothingKnown {
+                path: train_path.to_owned(),
+                examples: examples - train.len(),
             });
         }
         Ok(GueData {
@@ -357,6 +366,26 @@ mod tests {
             assert_eq!(shown(&data.test), ["010", "101"]);
             assert!(data.findings.is_empty());
         }
+    }
+
+    #[test]
+    fn examples_of_which_nothing_is_known_are_not_trained_on_and_are_counted() {
+        let splits = [
+            "AC,[0 1]\nGG,[nan nan]\nGT,[1 0]\nCC,[nan 0]\nTT,[NA null]\n",
+            "AC,[0 1]\nGG,[nan nan]\nGT,[1 0]\n",
+            "AC,[0 1]\nGT,[1 0]\n",
+        ];
+        let data = load_labels("sequence,label", splits, None).unwrap();
+        assert_eq!(shown(&data.train), ["01", "10", "?0"]);
+        let ids: Vec<&str> = data.train.iter().map(|record| &*record.id).collect();
+        assert_eq!(ids, ["0", "2", "3"]);
+        assert_eq!(data.dev.len(), 3);
+        let findings: Vec<String> = data.findings.iter().map(Finding::to_string).collect();
+        assert_eq!(findings.len(), 1);
+        assert!(
+            findings[0].ends_with("train.csv: of 2 examples no label is known, they are left out"),
+            "{findings:?}"
+        );
     }
 
     #[test]
