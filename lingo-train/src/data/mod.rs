@@ -2,6 +2,7 @@
 
 mod answers;
 mod batch;
+pub mod deepsea;
 mod dna_tokens;
 mod finding;
 mod gue;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::deepsea::{ColumnsError, MatError};
 use super::label::Label;
 
 /// The letters that a [`Record`]'s sequence consists of: the nucleotides and IUPAC's codes for several of them.
@@ -170,6 +171,17 @@ pub enum DataError {
         /// What the name tells.
         reason: &'static str,
     },
+    /// One of DeepSEA's files cannot be used.
+    #[error("{}: {source}", path.display())]
+    Mat {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<MatError>,
+    },
+    /// Columns of DeepSEA's are asked for that there are not.
+    #[error(transparent)]
+    Columns(#[from] ColumnsError),
 }
 
 fn list(names: &[String]) -> String {
