@@ -5,6 +5,7 @@
 //! `C` classes.
 
 pub mod adapter;
+pub mod flops;
 pub mod models;
 pub mod nn;
 pub mod rank;

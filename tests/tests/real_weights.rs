@@ -33,7 +33,7 @@ fn smollm2_knows_the_capital_of_france() {
     let last = hidden
         .slice([0..1, ids.len() - 1..ids.len()])
         .squeeze_dim::<2>(0); // [1, D]
-    let logits = last.matmul(model.token_table().transpose()); // [1, V]
+    let logits = last.matmul(model.token_embedding().weight.val().transpose()); // [1, V]
     let best = logits.argmax(1).into_scalar::<i64>() as u32;
     assert_eq!(text.tokenizer.decode(&[best], false).unwrap(), " Paris");
 }

@@ -262,8 +262,8 @@ impl Backbone for Bert {
         self.width
     }
 
-    fn token_table(&self) -> Tensor<2> {
-        self.embeddings.word_embeddings.weight.val()
+    fn token_embedding(&self) -> &TokenEmbedding {
+        &self.embeddings.word_embeddings
     }
 
     fn pooler(&self) -> Option<&Linear> {

@@ -37,7 +37,7 @@ impl Classifier {
         seed: u64,
     ) -> Self {
         let width = backbone.width();
-        let device = backbone.token_table().device();
+        let device = backbone.token_embedding().weight.device();
         let pooler = new_pooler(&backbone, &layout)
             .map(|name| new_linear(seed, name, [width, width], true, &device));
         let shape = [width, classes];

@@ -227,8 +227,8 @@ impl Backbone for DnaBert2 {
         self.width
     }
 
-    fn token_table(&self) -> Tensor<2> {
-        self.embeddings.word_embeddings.weight.val()
+    fn token_embedding(&self) -> &TokenEmbedding {
+        &self.embeddings.word_embeddings
     }
 
     projections! { "encoder.layer", encoder.layer, {

@@ -323,8 +323,8 @@ impl Backbone for Esm {
         self.width
     }
 
-    fn token_table(&self) -> Tensor<2> {
-        self.embeddings.word_embeddings.weight.val()
+    fn token_embedding(&self) -> &TokenEmbedding {
+        &self.embeddings.word_embeddings
     }
 
     projections! { "encoder.layer", encoder.layer, {

@@ -204,8 +204,8 @@ impl Backbone for Llama {
         self.width
     }
 
-    fn token_table(&self) -> Tensor<2> {
-        self.embed_tokens.weight.val()
+    fn token_embedding(&self) -> &TokenEmbedding {
+        &self.embed_tokens
     }
 
     projections! { "layers", layers, {

@@ -45,6 +45,7 @@ use opt::{Opt, OptConfig};
 
 use crate::nn::attention::AttentionMask;
 use crate::nn::rotary::Rotary;
+use crate::nn::token_embedding::TokenEmbedding;
 use crate::nn::{Loader, Noise, Projection};
 use crate::weights::WeightError;
 
@@ -148,9 +149,18 @@ pub trait Backbone {
     /// `D`, the width of the hidden states.
     fn width(&self) -> usize;
 
-    /// The token table `[V, D]`: with tied embeddings, hidden states times its transpose are the logits of the
-    /// next token.
-    fn token_table(&self) -> Tensor<2>;
+    /// The token embeddings: with tied ones, hidden states times the transposed table are the logits of the next token.
+    fn token_embedding(&self) -> &TokenEmbedding;
+
+    /// The layer from the token table's width to the layers', where the two differ.
+    fn project_in(&self) -> Option<&Linear> {
+        None
+    }
+
+    /// The layer from the layers' width back to the token table's, where the two differ.
+    fn project_out(&self) -> Option<&Linear> {
+        None
+    }
 
     /// The pretrained layer between the pooled state and the head, where the checkpoint has one.
     fn pooler(&self) -> Option<&Linear> {

@@ -241,8 +241,16 @@ impl Backbone for Opt {
         self.width
     }
 
-    fn token_table(&self) -> Tensor<2> {
-        self.embed_tokens.weight.val()
+    fn token_embedding(&self) -> &TokenEmbedding {
+        &self.embed_tokens
+    }
+
+    fn project_in(&self) -> Option<&Linear> {
+        self.project_in.as_ref()
+    }
+
+    fn project_out(&self) -> Option<&Linear> {
+        self.project_out.as_ref()
     }
 
     projections! { "layers", layers, {

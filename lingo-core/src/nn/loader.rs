@@ -14,7 +14,7 @@ const ROWS_AT_ONCE: usize = 4096;
 
 /// Reads tensors from a [`WeightSource`] onto a device, as parameters that do not ask for gradients.
 pub struct Loader<'a> {
-    source: &'a mut dyn WeightSource,
+    source: Source<'a>,
     device: &'a Device,
     tokens: Option<&'a [u32]>,
     added: AddedTokens,
@@ -22,6 +22,14 @@ pub struct Loader<'a> {
     precision: Precision,
     /// Of matrices and tables.
     stored: Precision,
+}
+
+/// Where a loader's numbers come from.
+enum Source<'a> {
+    /// A checkpoint.
+    Weights(&'a mut dyn WeightSource),
+    /// Nowhere: all are the same zero.
+    Shapes,
 }
 
 /// Tokens that a task brings along, which no checkpoint knows.
@@ -44,7 +52,7 @@ impl<'a> Loader<'a> {
         tokens: Option<&'a [u32]>,
     ) -> Self {
         Self {
-            source,
+            source: Source::Weights(source),
             device,
             tokens,
             added: AddedTokens::default(),
@@ -71,6 +79,17 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// A loader of shapes: modules are as they would be with weights, optional ones included, but every tensor is a
+    /// view of a single zero and takes no memory.
+    pub fn of_shapes(device: &'a Device) -> Self {
+        Self {
+            source: Source::Shapes,
+            device,
+            tokens: None,
+            added: AddedTokens::default(),
+        }
+    }
+
     /// Gives token embeddings trained rows for tokens of the task's own, numbered behind the loaded rows: drawn from
     /// N(0, σ²) with the σ of the checkpoint's whole table.
     pub fn with_added_tokens(self, added: AddedTokens) -> Self {
@@ -79,7 +98,10 @@ impl<'a> Loader<'a> {
 
     /// Whether the checkpoint holds the tensor, for those that are optional.
     pub fn has(&self, name: &str) -> bool {
-        self.source.has(name)
+        match &self.source {
+            Source::Weights(source) => source.has(name),
+            Source::Shapes => true,
+        }
     }
 
     /// A projection from `d_input` to `d_output`; `name` names a matrix `[d_output, d_input]`.
@@ -203,14 +225,12 @@ impl<'a> Loader<'a> {
         shape: [usize; 2],
     ) -> Result<TokenEmbedding, WeightError> {
         let name = format!("{name}.weight");
-        let weight = match self.tokens {
-            Some(tokens) => {
-                let data = self
-                    .source
-                    .take_rows_as(&name, shape, tokens, self.stored)?;
+        let weight = match (&mut self.source, self.tokens) {
+            (Source::Weights(source), Some(tokens)) => {
+                let data = source.take_rows_as(&name, shape, tokens, self.stored)?;
                 Tensor::from_data(data, (self.device, self.stored.dtype().into()))
             }
-            None => self.tensor(&name, shape, self.stored)?,
+            _ => self.tensor(&name, shape, self.stored)?,
         };
         let AddedTokens { count, seed } = self.added;
         let added = match count {
@@ -234,10 +254,13 @@ impl<'a> Loader<'a> {
 
     /// The standard deviation of a table's elements, read a part at a time.
     fn spread(&mut self, name: &str, shape: [usize; 2]) -> Result<f64, WeightError> {
+        let Source::Weights(source) = &mut self.source else {
+            return Ok(0.0);
+        };
         let (mut sum, mut squares) = (0.0, 0.0);
         let all: Vec<u32> = (0..shape[0] as u32).collect();
         for rows in all.chunks(ROWS_AT_ONCE) {
-            for value in self.source.take_rows(name, shape, rows)?.iter::<f32>() {
+            for value in source.take_rows(name, shape, rows)?.iter::<f32>() {
                 sum += f64::from(value);
                 squares += f64::from(value).powi(2);
             }
@@ -252,10 +275,13 @@ impl<'a> Loader<'a> {
         shape: [usize; D],
         stored: Precision,
     ) -> Result<Tensor<D>, WeightError> {
-        Ok(Tensor::from_data(
-            self.source.take_as(name, &shape, stored)?,
-            (self.device, stored.dtype().into()),
-        ))
+        Ok(match &mut self.source {
+            Source::Weights(source) => Tensor::from_data(
+                source.take_as(name, &shape, stored)?,
+                (self.device, stored.dtype().into()),
+            ),
+            Source::Shapes => Tensor::<D>::zeros([1; D], self.device).expand(shape),
+        })
     }
 }
 

@@ -19,6 +19,12 @@ pub struct TokenEmbedding {
 }
 
 impl TokenEmbedding {
+    /// Whether training changes any of the rows.
+    pub fn is_trained(&self) -> bool {
+        let added = self.added.as_ref();
+        added.is_some_and(|rows| rows.is_require_grad()) || self.weight.is_require_grad()
+    }
+
     /// Ids `[B, T]` below V + N to rows `[B, T, D]`.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let dtype = self.precision.dtype();
