@@ -164,6 +164,8 @@ mod tests {
                 round: i + 1,
                 step: 0,
                 elapsed_secs: 0.0,
+                flops: 0.0,
+                flops_adjusted_step: 0.0,
                 eligible: i + 1 >= fixed_from,
                 scores: Scores {
                     mcc: *mcc,

@@ -6,6 +6,7 @@ pub mod comparison;
 pub mod config;
 pub mod data;
 pub mod evaluate;
+pub mod flops;
 pub mod metric;
 pub mod record;
 pub mod result;

@@ -33,6 +33,10 @@ pub struct RunResult {
     pub steps_overflowed: u64,
     /// Tokens trained on, padding not counted.
     pub tokens: u64,
+    /// Floating-point operations of the training steps.
+    pub flops: f64,
+    /// Those of one FLOPs-adjusted step: OPT-125M under adaptive rank sampling, on this task.
+    pub flops_reference: f64,
     /// Seconds in training steps, evaluations not counted.
     pub train_secs: f64,
     /// Tokens trained on a second of `train_secs`.

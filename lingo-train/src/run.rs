@@ -9,11 +9,13 @@ mod summary;
 mod training;
 
 use burn::module::Module;
-use lingo_core::adapter::target::{Match, match_targets};
+use lingo_core::adapter::target::Match;
+use lingo_core::flops::StepFlops;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::rank::RankController;
 
-use adapters::{low_rank, rank_control};
+pub use adapters::adapt;
+use adapters::rank_control;
 pub use error::RunError;
 use length::Length;
 use plan::Plan;
@@ -22,6 +24,7 @@ pub use training::Surroundings;
 use crate::bench::{self, Speed};
 use crate::config::{Method, PromptConfig, RunConfig};
 use crate::data::all_alike;
+use crate::flops::{FlopsMeter, reference_step};
 use crate::saved::{self, Saved};
 use crate::step::{Clock, Trainee};
 use crate::task::Task;
@@ -58,28 +61,21 @@ impl Run {
         {
             return Err(RunError::UndefinedSelection { metric });
         }
-        let mut classifier = Classifier::with_new_head(
-            backbone,
-            model.head(),
-            task.objective.outputs(),
-            config.seed,
-        );
+        let outputs = task.objective.outputs();
+        let classifier = Classifier::with_new_head(backbone, model.head(), outputs, config.seed);
         let total_parameters = classifier.num_params();
         let paths = classifier.projection_paths();
-        let mut matches = Vec::new();
-        if config.adapter.method == Method::Full {
-            classifier = classifier.set_require_grad(true);
-        } else {
-            matches = match_targets(&paths, model.paper_names(), &config.adapter.targets)?;
-            let mut targets: Vec<usize> = matches.iter().flat_map(|m| m.indices.clone()).collect();
-            targets.sort_unstable();
-            classifier.attach(&targets, &low_rank(&config), config.seed);
-            if let Some(dir) = &config.adapter.from {
-                let saved = Saved::open(&saved::folder_of(dir))?;
-                saved.check_continues(&task, model.model_type())?;
-                classifier = saved.start(classifier)?;
-            }
+        let (mut classifier, matches) = adapt(classifier, model, &config.adapter, config.seed)?;
+        if let Some(dir) = &config.adapter.from {
+            let saved = Saved::open(&saved::folder_of(dir))?;
+            saved.check_continues(&task, model.model_type())?;
+            classifier = saved.start(classifier)?;
         }
+        let bp = task.report.bp as f64 / task.report.sequences as f64;
+        let flops = FlopsMeter {
+            of_batch: StepFlops::of(&classifier, &**model).total(),
+            reference: reference_step(&config, bp, outputs, &classifier.device())?,
+        };
         let ranks = rank_control(&config, &classifier, length.total_steps)?;
         let trainable_parameters = match config.adapter.method {
             Method::Full => total_parameters,
@@ -94,6 +90,7 @@ impl Run {
                 task,
                 model_type: model.model_type(),
                 length,
+                flops,
                 total_parameters,
                 trainable_parameters,
             },

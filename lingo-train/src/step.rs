@@ -113,6 +113,8 @@ pub struct StepOutput {
     pub known: usize,
     /// Tokens of the batch, padding not counted.
     pub tokens: usize,
+    /// B and T of the batch, padding included.
+    pub shape: [usize; 2],
     /// Of the last batch of an optimizer step: what the step does, set by it.
     pub update: Option<Arc<OnceLock<Update>>>,
 }
@@ -187,7 +189,7 @@ impl TrainStep for Trainee {
 
     fn step(&self, batch: Batch) -> TrainOutput<StepOutput> {
         let start = Instant::now();
-        let (known, tokens) = (batch.known(), batch.tokens());
+        let (known, tokens, shape) = (batch.known(), batch.tokens(), batch.shape);
         // Each answer weighs alike in a step, whichever of its batches it is in.
         let of_step = share(known, batch.known_in_step);
         let last = (batch.number + 1).is_multiple_of(self.config.accumulation as u64);
@@ -243,6 +245,7 @@ impl TrainStep for Trainee {
             penalty: penalty.map(|penalty| penalty * (accumulation / scale)),
             known,
             tokens,
+            shape,
             update: last.then(|| self.update.clone()),
         };
         self.clock.add_since(start);

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
-use super::{HeadLayout, Pooling, Pretrained, TokenBatch};
+use super::{HeadLayout, ModelConfig, Pooling, Pretrained, TokenBatch};
 use crate::adapter::init::normal;
 use crate::adapter::{LowRank, LowRankConfig};
 use crate::nn::precision::linear;
@@ -71,6 +71,19 @@ impl Classifier {
             score,
             layout,
         })
+    }
+
+    /// A classifier that has shapes and no weights, for whoever counts: it takes hardly any memory.
+    ///
+    /// # Errors
+    /// As loading has it; shapes alone give none.
+    pub fn of_shapes(
+        model: &ModelConfig,
+        classes: usize,
+        device: &Device,
+    ) -> Result<Self, WeightError> {
+        let backbone = Pretrained::load(model, &mut Loader::of_shapes(device))?;
+        Ok(Self::with_new_head(backbone, model.head(), classes, 0))
     }
 
     /// Logits `[B, C]`.

@@ -87,6 +87,8 @@ impl<'a> Loader<'a> {
             device,
             tokens: None,
             added: AddedTokens::default(),
+            precision: Precision::F32,
+            stored: Precision::F32,
         }
     }
 

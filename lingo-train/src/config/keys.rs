@@ -241,6 +241,9 @@ fn read_train(reader: &mut Reader<'_>) -> TrainConfig {
         eval_every: reader
             .count("train.eval_every", 0)
             .unwrap_or(default.eval_every),
+        flops_reference: reader
+            .number("train.flops_reference", at_least_zero)
+            .unwrap_or(default.flops_reference),
         select_by: reader
             .choice("train.select_by", &MetricName::ALL, MetricName::name)
             .unwrap_or(default.select_by),

@@ -219,6 +219,9 @@ pub struct TrainConfig {
     pub gradient_checkpointing: bool,
     /// `train.eval_every`: optimizer steps from one evaluation to the next. Default 0: every epoch.
     pub eval_every: usize,
+    /// `train.flops_reference`: FLOPs of one FLOPs-adjusted step. Default 0: those of a step of OPT-125M under adaptive
+    /// rank sampling on sequences of this task's length, prompt included.
+    pub flops_reference: f64,
     /// `train.select_by`: the metric, on dev, that chooses the evaluation to keep. Default `mcc`.
     pub select_by: MetricName,
 }
@@ -238,6 +241,7 @@ impl Default for TrainConfig {
             precision: Precision::F32,
             gradient_checkpointing: false,
             eval_every: 0,
+            flops_reference: 0.0,
             select_by: MetricName::Mcc,
         }
     }

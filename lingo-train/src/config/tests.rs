@@ -47,6 +47,7 @@ max_grad_norm = 0.0
 precision = "f32"
 gradient_checkpointing = false
 eval_every = 0
+flops_reference = 0.0
 select_by = "mcc"
 "#;
 
@@ -325,7 +326,7 @@ fn other_unusable_values_are_problems_too() {
         (
             "train.frobnicate",
             "1",
-            "train.frobnicate: unknown key; [train] has batch_size, epochs, eval_batch_size, eval_every, gradient_accumulation, gradient_checkpointing, learning_rate, max_grad_norm, max_steps, precision, select_by, warmup_ratio, weight_decay",
+            "train.frobnicate: unknown key; [train] has batch_size, epochs, eval_batch_size, eval_every, flops_reference, gradient_accumulation, gradient_checkpointing, learning_rate, max_grad_norm, max_steps, precision, select_by, warmup_ratio, weight_decay",
         ),
         (
             "frobnicate",

@@ -12,6 +12,7 @@ use super::ledger::{SharedLedger, lock};
 use super::state::Evaluation;
 use crate::data::{Label, Objective};
 use crate::evaluate;
+use crate::flops::FlopsMeter;
 use crate::metric::MetricName;
 use crate::step::{Clock, EvalOutput};
 
@@ -24,6 +25,7 @@ pub struct EvaluationLog {
     objective: Objective,
     examples: usize,
     clock: Clock,
+    flops: FlopsMeter,
     logits: Vec<f32>,
     labels: Vec<Label>,
     newest: Option<f64>,
@@ -34,6 +36,7 @@ impl EvaluationLog {
     pub fn new(
         ledger: SharedLedger,
         clock: Clock,
+        flops: FlopsMeter,
         select_by: MetricName,
         objective: Objective,
         examples: usize,
@@ -45,6 +48,7 @@ impl EvaluationLog {
             objective,
             examples,
             clock,
+            flops,
             logits: Vec::new(),
             labels: Vec::new(),
             newest: None,
@@ -97,6 +101,8 @@ impl Metric for EvaluationLog {
             round: ledger.state.evaluations.len() + 1,
             step: ledger.state.steps,
             elapsed_secs: self.clock.elapsed_secs(),
+            flops: ledger.state.flops,
+            flops_adjusted_step: self.flops.adjusted_step(ledger.state.flops),
             eligible: ledger.eligible(),
             scores,
         };

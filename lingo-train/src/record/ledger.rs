@@ -116,6 +116,8 @@ mod tests {
             round: i + 1,
             step: i as u64,
             elapsed_secs: 0.0,
+            flops: 0.0,
+            flops_adjusted_step: 0.0,
             eligible: *eligible,
             scores: Scores {
                 mcc: *value,

@@ -16,6 +16,8 @@ pub struct RunState {
     pub overflowed: u64,
     /// Tokens trained on, padding not counted.
     pub tokens: u64,
+    /// Floating-point operations of the training steps, evaluations not counted.
+    pub flops: f64,
     /// Triplets that came back after an allocation had pruned them, over all allocations.
     pub returned: usize,
     /// Triplets alive after the newest allocation, under rank control.
@@ -33,6 +35,10 @@ pub struct Evaluation {
     pub step: u64,
     /// Seconds of training before it.
     pub elapsed_secs: f64,
+    /// Floating-point operations of training before it.
+    pub flops: f64,
+    /// The same in steps of the reference, OPT-125M on this task.
+    pub flops_adjusted_step: f64,
     /// Whether the ranks were fixed, so that it may be chosen.
     pub eligible: bool,
     /// The metrics.
@@ -45,6 +51,8 @@ pub(super) struct EvaluationLine {
     round: usize,
     step: u64,
     elapsed_secs: f64,
+    flops: f64,
+    flops_adjusted_step: f64,
     eligible: bool,
     loss: f64,
     accuracy: f64,
@@ -64,6 +72,8 @@ impl Evaluation {
             round: self.round,
             step: self.step,
             elapsed_secs: self.elapsed_secs,
+            flops: self.flops,
+            flops_adjusted_step: self.flops_adjusted_step,
             eligible: self.eligible,
             loss: scores.loss,
             accuracy: scores.accuracy,

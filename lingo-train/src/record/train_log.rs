@@ -7,6 +7,7 @@ use burn::train::metric::{
     Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes,
     NumericEntry, SerializedEntry,
 };
+use lingo_core::flops::Flops;
 use lingo_core::rank::BudgetSchedule;
 
 use super::files::TrainLine;
@@ -19,6 +20,7 @@ pub struct TrainLog {
     name: MetricName,
     ledger: SharedLedger,
     schedule: Option<BudgetSchedule>,
+    flops: Flops,
     // Since the last optimizer step, and since the round began.
     step: Mean,
     round: Mean,
@@ -43,12 +45,13 @@ impl Mean {
 }
 
 impl TrainLog {
-    /// A log into `ledger`; with rank control, the budget comes from `schedule`.
-    pub fn new(ledger: SharedLedger, schedule: Option<BudgetSchedule>) -> Self {
+    /// A log into `ledger` of batches that take so many `flops`; with rank control, the budget comes from `schedule`.
+    pub fn new(ledger: SharedLedger, schedule: Option<BudgetSchedule>, flops: Flops) -> Self {
         Self {
             name: Arc::new("Loss".to_owned()),
             ledger,
             schedule,
+            flops,
             step: Mean::default(),
             round: Mean::default(),
             newest: f64::NAN,
@@ -93,6 +96,7 @@ impl Metric for TrainLog {
 
         let mut ledger = lock(&self.ledger);
         ledger.state.tokens += item.tokens as u64;
+        ledger.state.flops += self.flops.of_batch(item.shape) as f64;
         let Some(update) = item.update.as_ref().and_then(|update| update.get()) else {
             return Ok(self.entry());
         };

@@ -30,7 +30,7 @@ pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
         suffix: task.text.layout.prompt.suffix.clone(),
         max_tokens: task.text.max_tokens,
         restricted: task.text.vocabulary.is_some(),
-        scale: low_rank(config).scale(),
+        scale: low_rank(&config.adapter).scale(),
         precision: config.train.precision,
         ranks: Default::default(),
         steps,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lingo_core::adapter::target::UnmatchedTarget;
 use lingo_core::rank::schedule::NoRoom;
+use lingo_core::weights::WeightError;
 
 use crate::config::ConfigError;
 use crate::evaluate::EvaluateError;
@@ -43,6 +44,9 @@ pub enum RunError {
         /// The metric.
         metric: MetricName,
     },
+    /// A model cannot be made.
+    #[error(transparent)]
+    Model(#[from] WeightError),
     /// The system gives no more threads.
     #[error("cannot start a thread for each part of a batch: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),

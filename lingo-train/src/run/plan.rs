@@ -6,6 +6,7 @@ use super::RunError;
 use super::length::Length;
 use crate::config::{Method, RunConfig};
 use crate::data::Rounds;
+use crate::flops::FlopsMeter;
 use crate::step::StepConfig;
 use crate::task::Task;
 use crate::workers::{Compute, Workers};
@@ -19,6 +20,7 @@ pub(super) struct Plan {
     pub(super) task: Task,
     pub(super) model_type: &'static str,
     pub(super) length: Length,
+    pub(super) flops: FlopsMeter,
     pub(super) total_parameters: usize,
     pub(super) trainable_parameters: usize,
 }

@@ -40,6 +40,11 @@ impl fmt::Display for Run {
                 length.left_out
             )?;
         }
+        let reference = self.plan.flops.reference;
+        write!(
+            f,
+            "\nflops       an adjusted step is {reference:.3e}, as of OPT-125M on this task"
+        )?;
         let Some(ranks) = &self.ranks else {
             return Ok(());
         };

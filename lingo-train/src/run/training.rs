@@ -151,10 +151,15 @@ impl Training {
             SupervisedTraining::new(&self.dir, Arc::new(plan.batches()), Arc::new(dev))
                 .with_application_logger(None)
                 .with_metric_logger(InMemoryMetricLogger::new())
-                .metric_train_numeric(TrainLog::new(self.ledger.clone(), self.schedule))
+                .metric_train_numeric(TrainLog::new(
+                    self.ledger.clone(),
+                    self.schedule,
+                    plan.flops.of_batch,
+                ))
                 .metric_valid_numeric(EvaluationLog::new(
                     self.ledger.clone(),
                     self.clock.clone(),
+                    plan.flops,
                     train.select_by,
                     task.objective.clone(),
                     task.dev.len(),
@@ -274,6 +279,8 @@ impl Training {
             steps_skipped: state.skipped,
             steps_overflowed: state.overflowed,
             tokens: state.tokens,
+            flops: state.flops,
+            flops_reference: self.plan.flops.reference,
             train_secs,
             tokens_per_sec: state.tokens as f64 / train_secs,
             peak_memory_mib: peak_memory_mib(),
