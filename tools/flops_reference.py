@@ -148,11 +148,14 @@ def count(config, shape, classes, method, targets=(), rank=0, trained_rows=False
         model.get_input_embeddings().weight.requires_grad_(True)
     ids = torch.zeros(shape, dtype=torch.long, device="meta")
     mask = torch.ones(shape, dtype=torch.long, device="meta")
-    with FlopCounterMode(display=False) as forward:
+    with torch.device("meta"), FlopCounterMode(display=False) as forward:
         if kind in ("opt", "llama"):
             logits = model.score(model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state[:, -1])
+        elif kind == "dnabert2":
+            logits = model(ids, mask).logits
         else:
-            logits = model(input_ids=ids, attention_mask=mask).logits
+            # Without padding no mask is needed, and making one would look at values, which the meta device has none of.
+            logits = model(input_ids=ids).logits
     assert logits.shape == (shape[0], classes)
     with FlopCounterMode(display=False) as backward:
         logits.sum().backward()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use lingo_core::nn::Precision;
-use lingo_train::config::{PromptConfig, TokenizerKind};
+use lingo_train::config::{Method, PromptConfig, TokenizerKind};
 use lingo_train::metric::MetricName;
 use weights_import::export::FloatType;
 
@@ -45,11 +45,53 @@ pub enum Verb {
     Compare(CompareArgs),
     /// Measure how fast training steps are, without training.
     Bench(BenchArgs),
+    /// Count the floating-point operations of a training step, from a model's shape alone.
+    Flops(FlopsArgs),
     /// Show what a run file comes to, or check run files.
     #[command(subcommand)]
     Config(ConfigVerb),
     /// List the devices that this build can compute on.
     Devices,
+}
+
+/// Arguments of `flops`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Counted are the matrix products of one batch without padding, a multiplication and an addition each: \
+what `metrics.csv` sums up over a run. docs/flops.md holds them against PyTorch's count."
+)]
+pub struct FlopsArgs {
+    /// A model as `train` takes it; of a folder, config.json suffices.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Tokens a sequence, prompt included.
+    #[arg(long, value_parser = positive)]
+    pub tokens: usize,
+    /// Sequences a batch.
+    #[arg(long, default_value_t = 8, value_parser = positive)]
+    pub batch_size: usize,
+    /// full, lora, adalora or adaptive-rank-sampling.
+    #[arg(long, default_value = Method::AdaptiveRankSampling.name(), value_parser = method())]
+    pub method: Method,
+    /// The (initial) rank of each adapter [default: adapter.rank or adapter.initial_rank of a run file].
+    #[arg(long, value_parser = positive)]
+    pub rank: Option<usize>,
+    /// The matrices to adapt, as in adapter.targets of a run file.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    pub targets: Vec<String>,
+    /// Outputs of the head.
+    #[arg(long, default_value_t = 2, value_parser = positive)]
+    pub classes: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn method() -> impl TypedValueParser<Value = Method> {
+    PossibleValuesParser::new(Method::ALL.map(Method::name)).map(|name| {
+        let method = Method::ALL.into_iter().find(|method| method.name() == name);
+        method.unwrap_or(Method::AdaptiveRankSampling)
+    })
 }
 
 /// Arguments of `train`.

@@ -48,6 +48,7 @@ fn main() -> ExitCode {
         Verb::Compare(args) => command::compare::run(&args),
         Verb::Bench(args) => command::bench::run(&args),
         Verb::Config(verb) => command::config::run(&verb),
+        Verb::Flops(args) => command::flops::run(&args),
         Verb::Devices => command::devices::run(),
     };
     match outcome {

@@ -144,19 +144,34 @@ fn a_frozen_model_is_held_in_16_bits_but_for_norms_and_head() {
                 "{name} {path}"
             );
         }
-        assert_eq!(model.backbone.token_table().dtype(), DType::BF16);
+        assert_eq!(
+            model.backbone.token_embedding().weight.val().dtype(),
+            DType::BF16
+        );
         assert_eq!(model.score.weight.val().dtype(), DType::F32);
         // Read as rows, and as a whole: the same numbers, rounded once.
         let mut checkpoint = Checkpoint::open(&fixture(name)).unwrap();
         let config = checkpoint.config().clone();
-        let rows: Vec<u32> = (0..config.token_table()[0] as u32).collect();
+        let rows: Vec<u32> = (0..config.token_embedding().weight.val()[0] as u32).collect();
         let mut loader =
             Loader::new(&mut checkpoint, &device, Some(&rows)).with_precision(Precision::Bf16);
         let restricted = Pretrained::load(&config, &mut loader).unwrap();
         let whole = load(name, Precision::F32, false, &device);
-        let rounded = whole.backbone.token_table().cast(DType::BF16).into_data();
-        assert_eq!(restricted.token_table().into_data(), rounded);
-        assert_eq!(model.backbone.token_table().into_data(), rounded);
+        let rounded = whole
+            .backbone
+            .token_embedding()
+            .weight
+            .val()
+            .cast(DType::BF16)
+            .into_data();
+        assert_eq!(
+            restricted.token_embedding().weight.val().into_data(),
+            rounded
+        );
+        assert_eq!(
+            model.backbone.token_embedding().weight.val().into_data(),
+            rounded
+        );
     }
 }
 

@@ -95,6 +95,18 @@ impl Checkpoint {
         })
     }
 
+    /// The shape of a model alone: of a folder, `config.json` suffices.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn shape(path: &Path) -> Result<ModelConfig, ImportError> {
+        let file = path.join("config.json");
+        match file.is_file() {
+            true => hf::config::parse(&JsonFile::open(&file)?),
+            false => Ok(Self::open(path)?.config),
+        }
+    }
+
     fn open_folder(folder: &Path) -> Result<Self, ImportError> {
         let file = JsonFile::open(&folder.join("config.json"))?;
         let config = hf::config::parse(&file)?;

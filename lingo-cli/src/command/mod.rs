@@ -6,6 +6,7 @@ pub mod config;
 pub mod devices;
 pub mod eval;
 pub mod export;
+pub mod flops;
 pub mod import;
 pub mod inspect;
 pub mod predict;

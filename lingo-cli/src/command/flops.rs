@@ -1,0 +1,63 @@
+//! `lingo flops`.
+
+use anyhow::Result;
+use lingo_train::config::{AdapterConfig, Method};
+use lingo_train::flops::of_step;
+use weights_import::Checkpoint;
+
+use crate::args::FlopsArgs;
+use crate::device::select;
+use crate::hub::locate;
+
+/// Counts a training step of a model from its shape.
+pub fn run(args: &FlopsArgs) -> Result<()> {
+    let model = Checkpoint::shape(&locate(&args.model)?.path)?;
+    let mut adapter = AdapterConfig {
+        method: args.method,
+        ..AdapterConfig::default()
+    };
+    if !args.targets.is_empty() {
+        adapter.targets.clone_from(&args.targets);
+    }
+    if let Some(rank) = args.rank {
+        adapter.rank = rank;
+        adapter.initial_rank = rank;
+    }
+    let device = select("cpu")?.device;
+    let step = of_step(&model, &adapter, args.classes, &device)?;
+    let shape = [args.batch_size, args.tokens];
+    let parts = [
+        ("forward", step.forward),
+        ("activations", step.activations),
+        ("weights", step.weights),
+        ("total", step.total()),
+    ]
+    .map(|(name, flops)| (name, flops.of_batch(shape)));
+    if args.json {
+        let parts = parts.map(|(name, flops)| (name.to_owned(), flops.into()));
+        let object = serde_json::Map::from_iter(parts);
+        result!("{}", serde_json::to_string_pretty(&object)?);
+        return Ok(());
+    }
+    result!("model       {} ({})", args.model.display(), model.summary());
+    match args.method {
+        Method::Full => result!("method      full"),
+        method => result!(
+            "method      {} of rank {} on {}",
+            method.name(),
+            if method == Method::Lora {
+                adapter.rank
+            } else {
+                adapter.initial_rank
+            },
+            adapter.targets.join(" ")
+        ),
+    }
+    result!("batch       {} x {} tokens", args.batch_size, args.tokens);
+    let [forward, activations, weights, total] = parts.map(|(_, flops)| flops as f64 / 1e12);
+    result!("forward     {forward:>12.6} TFLOP");
+    result!("backward    {activations:>12.6} TFLOP through activations");
+    result!("            {weights:>12.6} TFLOP for weights");
+    result!("step        {total:>12.6} TFLOP");
+    Ok(())
+}
