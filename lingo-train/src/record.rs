@@ -5,6 +5,7 @@ mod files;
 mod label_table;
 mod ledger;
 mod state;
+mod tensorboard;
 mod train_log;
 
 pub use evaluation_log::EvaluationLog;

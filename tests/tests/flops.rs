@@ -8,7 +8,7 @@ use lingo_core::models::{Classifier, Pretrained};
 use lingo_core::nn::{AddedTokens, Loader};
 use lingo_tests::fixture;
 use lingo_train::config::{AdapterConfig, Method, RunConfig};
-use lingo_train::flops::{of_step, reference_step};
+use lingo_train::flops::reference_step;
 use lingo_train::run::adapt;
 use serde::Deserialize;
 use weights_import::Checkpoint;

@@ -152,7 +152,7 @@ fn a_frozen_model_is_held_in_16_bits_but_for_norms_and_head() {
         // Read as rows, and as a whole: the same numbers, rounded once.
         let mut checkpoint = Checkpoint::open(&fixture(name)).unwrap();
         let config = checkpoint.config().clone();
-        let rows: Vec<u32> = (0..config.token_embedding().weight.val()[0] as u32).collect();
+        let rows: Vec<u32> = (0..config.token_table()[0] as u32).collect();
         let mut loader =
             Loader::new(&mut checkpoint, &device, Some(&rows)).with_precision(Precision::Bf16);
         let restricted = Pretrained::load(&config, &mut loader).unwrap();

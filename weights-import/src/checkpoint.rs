@@ -102,7 +102,7 @@ impl Checkpoint {
     pub fn shape(path: &Path) -> Result<ModelConfig, ImportError> {
         let file = path.join("config.json");
         match file.is_file() {
-            true => hf::config::parse(&JsonFile::open(&file)?),
+            true => hf::read_config(&file),
             false => Ok(Self::open(path)?.config),
         }
     }

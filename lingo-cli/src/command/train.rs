@@ -123,7 +123,7 @@ const RUN_FILES: [&str; 7] = [
     "result.json",
     "train.csv",
 ];
-const RUN_FOLDERS: [&str; 3] = ["best", "checkpoint", "last"];
+const RUN_FOLDERS: [&str; 4] = ["best", "checkpoint", "last", "tensorboard"];
 
 /// Whether the run folder may be used; nothing is touched yet.
 fn check_folder(dir: &Path, overwrite: bool) -> Result<()> {

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::state::Evaluation;
+use super::tensorboard::TensorBoard;
 
 /// A file of the record that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub struct RecordError {
 }
 
 /// One line of `train.csv`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrainLine {
     /// Optimizer step, counted from 1.
     pub step: u64,
@@ -42,6 +43,7 @@ pub struct RecordFiles {
     metrics_jsonl: Lines,
     train: Table,
     ranks: Option<Table>,
+    tensorboard: TensorBoard,
 }
 
 impl RecordFiles {
@@ -66,6 +68,8 @@ impl RecordFiles {
             metrics_jsonl: Lines::create(dir.join("metrics.jsonl"))?,
             train: Table::create(dir.join("train.csv"))?,
             ranks,
+            // Behind the tables, which it begins with.
+            tensorboard: TensorBoard::open(dir)?,
         })
     }
 
@@ -74,7 +78,8 @@ impl RecordFiles {
     /// # Errors
     /// If it cannot be written.
     pub fn train(&mut self, line: &TrainLine) -> Result<(), RecordError> {
-        self.train.serialize(line)
+        self.train.serialize(line)?;
+        self.tensorboard.step(line)
     }
 
     /// Adds an evaluation to `metrics.csv` and `metrics.jsonl`.
@@ -83,7 +88,8 @@ impl RecordFiles {
     /// If it cannot be written.
     pub fn evaluation(&mut self, evaluation: &Evaluation) -> Result<(), RecordError> {
         self.metrics_csv.serialize(&evaluation.line())?;
-        self.metrics_jsonl.push(evaluation)
+        self.metrics_jsonl.push(evaluation)?;
+        self.tensorboard.evaluation(evaluation)
     }
 
     /// Adds an allocation to `ranks.csv`.
