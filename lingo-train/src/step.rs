@@ -147,7 +147,7 @@ impl Trainee {
             loss_scale,
         };
         Self {
-            replicas: Replicas::new(module::trained_of(&trained.classifier)),
+            replicas: Replicas::default(),
             recorded: module::recorded(&trained).into(),
             trained,
             config,

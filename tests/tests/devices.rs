@@ -2,7 +2,7 @@
 //! added up is the same.
 
 use burn::module::{Module, Param};
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Device, TensorData};
 use burn::train::{InferenceStep, TrainStep};
 use lingo_core::adapter::LowRankConfig;
@@ -140,6 +140,34 @@ fn several_devices_train_as_one_does_losses_ranks_and_weights() {
             assert!(weights < 1e-3, "{what}, weights: {weights}");
         }
     }
+}
+
+#[test]
+fn a_record_that_is_loaded_reaches_every_device() {
+    let sgd = || SgdConfig::new().init();
+    let step = |trainee: Trainee, number| {
+        let output = TrainStep::step(&trainee, batch(number));
+        trainee.optimize(&mut sgd(), 0.1.into(), output.grads)
+    };
+    let loss = |trainee: &Trainee| {
+        let output = TrainStep::step(trainee, batch(9));
+        output.item.loss.into_data().iter::<f32>().next().unwrap()
+    };
+    let one = (0..4).fold(trainee(1, false, false), step);
+    // Has copies on its devices when the record comes.
+    let two = step(trainee(2, false, false), 0);
+    assert!((loss(&one) - loss(&two)).abs() > 1e-3);
+    let record = one.clone().into_record();
+    let mut two = two.try_load_record(record).unwrap();
+    assert!((loss(&one) - loss(&two)).abs() < 1e-5);
+    let one = step(one, 5);
+    two = step(two, 5);
+    assert!((loss(&one) - loss(&two)).abs() < 1e-4);
+    let scored = |trainee: &Trainee| {
+        let output = InferenceStep::step(&trainee.valid(), batch(9));
+        output.logits.into_data()
+    };
+    assert!(distance(&scored(&one), &scored(&two)) < 1e-4);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use weights_import::Checkpoint;
 
 const MODELS: [&str; 2] = ["opt_pre_ln", "llama_tied"];
 
-/// What a few roundings may do, relative to a value. Some processors add up products of f16 in f16.
+/// What a few roundings may do, relative to a value.
 fn unit(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-5,

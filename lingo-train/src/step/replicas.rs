@@ -9,52 +9,57 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use lingo_core::models::Classifier;
 
+use super::module::trained_of;
+
 /// The copies of one model, shared by all that hold a clone.
-#[derive(Clone)]
-pub(super) struct Replicas {
-    /// The parameters that change.
-    trained: Arc<HashSet<ParamId>>,
+#[derive(Clone, Default)]
+pub(super) struct Replicas(Arc<Mutex<Copies>>);
+
+#[derive(Default)]
+struct Copies {
+    /// The parameters that change from one use to the next, all others not.
+    trained: HashSet<ParamId>,
     /// By the number of the device, without autodiff.
-    copies: Arc<Mutex<Vec<Option<Classifier>>>>,
+    models: Vec<Option<Classifier>>,
 }
 
 impl Replicas {
-    /// Copies of a model of which `trained` changes, and nothing else.
-    pub(super) fn new(trained: Vec<ParamId>) -> Self {
-        Self {
-            trained: Arc::new(trained.into_iter().collect()),
-            copies: Arc::default(),
-        }
-    }
-
     /// `classifier` as it stands, on `device`, which is number `index`; without autodiff.
     pub(super) fn on(&self, index: usize, device: &Device, classifier: &Classifier) -> Classifier {
         let device = device.clone().inner();
-        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
-        if copies.len() <= index {
-            copies.resize_with(index + 1, || None);
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if classifier.device().is_autodiff() {
+            let trained = trained_of(classifier).into_iter().collect();
+            // Parameters take other ids where a record is loaded.
+            if trained != copies.trained {
+                *copies = Copies {
+                    trained,
+                    models: Vec::new(),
+                };
+            }
+        }
+        if copies.models.len() <= index {
+            copies.models.resize_with(index + 1, || None);
         }
         let mut values = Values {
-            trained: &self.trained,
+            trained: &copies.trained,
             values: GradientsParams::new(),
         };
         classifier.visit(&mut values);
         let values = values.values;
-        let copy = match copies[index].take() {
-            Some(copy) if values.len() == self.trained.len() => {
-                copy.map(&mut Renew { values, device })
-            }
-            // The first use, or parameters of another origin.
+        let known = !copies.trained.is_empty() && values.len() == copies.trained.len();
+        let copy = match copies.models[index].take() {
+            Some(copy) if known => copy.map(&mut Renew { values, device }),
             _ => classifier.valid().to_device(&device),
         };
-        copies[index] = Some(copy.clone());
+        copies.models[index] = Some(copy.clone());
         copy
     }
 }
 
 impl fmt::Debug for Replicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Replicas of {} parameters", self.trained.len())
+        f.write_str("Replicas")
     }
 }
 
