@@ -184,6 +184,8 @@ def data():
     rows = read(QUICKSTART / "data/dev.csv").splitlines()[:3]
     put("csv", "rows", b"\n".join(rows) + b"\n")
     put("csv", "quoted", b'\xef\xbb\xbfid,"Sequence",label\r\na,"ACGU",0\r\n"b ""c""", nnry ,1\r\n')
+    put("csv", "lists", b'sequence,label\nACGT,"[0, 1, NA]"\nAC,[1 0 0]\n')
+    put("csv", "columns", b"sequence,a,b\nACGT,1,\nGGT,0,1\n")
     put("fasta", "folded", b">one first\r\nACG\r\nuun\r\n\r\n>two\nRYK")
     put("fasta", "mark", b"\xef\xbb\xbf>one\nACGT\n")
 
