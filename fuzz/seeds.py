@@ -188,6 +188,8 @@ def data():
     put("csv", "columns", b"sequence,a,b\nACGT,1,\nGGT,0,1\n")
     put("fasta", "folded", b">one first\r\nACG\r\nuun\r\n\r\n>two\nRYK")
     put("fasta", "mark", b"\xef\xbb\xbf>one\nACGT\n")
+    for path in sorted((FIXTURES / "deepsea").glob("*.mat")):
+        put("mat", path.stem, path.read_bytes())
 
 
 for write in [folders, gguf, tokenizers, pytorch, peft, data]:

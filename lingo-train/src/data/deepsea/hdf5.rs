@@ -7,8 +7,10 @@ use hdf5_reader::{Dataset, Datatype, Hdf5File, OpenOptions, SliceInfo, SliceInfo
 use super::error::MatError;
 use super::intake::{Filling, Intake, Variable};
 
-/// Bytes of a variable that are read at a time, and of the largest chunk.
-const PIECE_BYTES: usize = 64 << 20;
+/// Bytes of a variable that are read at a time, where its chunks allow that.
+const PIECE_BYTES: usize = 32 << 20;
+/// Bytes of the largest chunk that is read.
+const MOST_CHUNK_BYTES: usize = 64 << 20;
 /// Samples that are read at a time of a variable without chunks.
 const UNCHUNKED_SAMPLES: usize = 1 << 16;
 
@@ -17,7 +19,7 @@ pub(super) fn read(path: &Path, file_bytes: u64, intake: &mut Intake<'_>) -> Res
     // Each chunk is asked for once: a cache would only take memory.
     let options = OpenOptions::default()
         .with_chunk_cache_bytes(0)
-        .with_max_chunk_bytes(PIECE_BYTES);
+        .with_max_chunk_bytes(MOST_CHUNK_BYTES);
     let file = Hdf5File::open_with_options(path, options)?;
     if file.superblock().eof_address > file_bytes {
         return Err(MatError::CutOff);

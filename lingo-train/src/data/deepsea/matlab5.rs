@@ -17,8 +17,8 @@ use element::{Number, Tag, skip_padding};
 
 /// Bytes before the first element.
 const HEADER_BYTES: u64 = 128;
-/// Samples of a row of which each value is held while they are put together. MATLAB 5 itself stops at 2 GiB a variable.
-const MOST_ROW_VALUES: usize = 64 << 20;
+/// Values of a row, which are held at a time. MATLAB 5 itself stops at 2 GiB a variable: some 2 MiB a row of DeepSEA's.
+const MOST_ROW_VALUES: usize = 16 << 20;
 /// A name and dimensions are short; what claims to be longer is damaged.
 const MOST_NAME_BYTES: u64 = 4096;
 const MOST_DIMS: u64 = 32;
