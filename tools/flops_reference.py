@@ -297,8 +297,9 @@ pairs, OPT reading the bare DNA or DNA and prompt. The paper has OPT-125M {PAPER
 | --- | --- | ---: | ---: | ---: | ---: |
 {chr(10).join(of_ratios)}
 
-The paper's figure lies near the ratio at equal tokens. At equal base pairs, 6-mers give the Nucleotide Transformer some
-three times fewer tokens than OPT's BPE makes of the same DNA, and most of its larger layers' cost is gone.
+The paper's figure lies between: a fifth below the ratio at equal tokens, and nearly three times that at equal base
+pairs, where 6-mers give the Nucleotide Transformer a third of the tokens that OPT's BPE makes of the same DNA. Which of
+the two a comparison of runs on one task has is the latter: both read the same sequences.
 """
 
 
