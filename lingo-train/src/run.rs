@@ -8,6 +8,8 @@ mod plan;
 mod summary;
 mod training;
 
+use std::path::PathBuf;
+
 use burn::module::Module;
 use lingo_core::adapter::target::Match;
 use lingo_core::flops::StepFlops;
@@ -89,6 +91,7 @@ impl Run {
                 config,
                 task,
                 model_type: model.model_type(),
+                model_files: Vec::new(),
                 length,
                 flops,
                 total_parameters,
@@ -99,6 +102,12 @@ impl Run {
             matches,
             paths,
         })
+    }
+
+    /// Notes the files that the pretrained model was read from, for the run's record.
+    pub fn with_model_files(mut self, files: Vec<PathBuf>) -> Self {
+        self.plan.model_files = files;
+        self
     }
 
     /// Optimizer steps of the whole run.

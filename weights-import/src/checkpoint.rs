@@ -226,6 +226,20 @@ impl Checkpoint {
         self.contents.tensors.iter().map(Stored::info).collect()
     }
 
+    /// The files that the model is made of: weights, and what is beside them of configuration and tokenizer.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let weights = self
+            .contents
+            .files
+            .iter()
+            .map(|file| file.path().to_owned());
+        let beside = ["config.json"].into_iter().chain(tokenizer::FILES);
+        let beside = beside.map(|name| self.path.join(name));
+        weights
+            .chain(beside.filter(|path| path.is_file()))
+            .collect()
+    }
+
     /// The format in words: `safetensors`, `pytorch_model.bin, 2 shards`, `GGUF, Q4_1`.
     pub fn format(&self) -> &str {
         &self.contents.format

@@ -98,10 +98,8 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
         seed: config.seed,
     };
     let backbone = load_backbone(&mut checkpoint, &task.text, &selected, loading)?;
-    Ok((
-        Run::prepare(config, task, checkpoint.config(), backbone)?,
-        selected,
-    ))
+    let run = Run::prepare(config, task, checkpoint.config(), backbone)?;
+    Ok((run.with_model_files(checkpoint.files()), selected))
 }
 
 fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {
@@ -114,13 +112,14 @@ fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {
 }
 
 /// What a run writes: nothing else is ever removed.
-const RUN_FILES: [&str; 7] = [
+const RUN_FILES: [&str; 8] = [
     "config.toml",
     "labels.csv",
     "metrics.csv",
     "metrics.jsonl",
     "ranks.csv",
     "result.json",
+    "run.json",
     "train.csv",
 ];
 const RUN_FOLDERS: [&str; 4] = ["best", "checkpoint", "last", "tensorboard"];

@@ -50,6 +50,14 @@ pub enum RunError {
     /// The system gives no more threads.
     #[error("cannot start a thread for each part of a batch: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+    /// A file that the run is made of cannot be read for its record.
+    #[error("cannot read {} to note what it holds: {source}", path.display())]
+    Unrecorded {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The record cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),

@@ -1,5 +1,7 @@
 //! What is known of a run before its first step, apart from the model.
 
+use std::path::PathBuf;
+
 use burn::optim::{AdamWConfig, ModuleOptimizer};
 
 use super::RunError;
@@ -19,6 +21,8 @@ pub(super) struct Plan {
     pub(super) config: RunConfig,
     pub(super) task: Task,
     pub(super) model_type: &'static str,
+    /// The files of the pretrained model.
+    pub(super) model_files: Vec<PathBuf>,
     pub(super) length: Length,
     pub(super) flops: FlopsMeter,
     pub(super) total_parameters: usize,

@@ -19,8 +19,8 @@ use crate::config::Method;
 use crate::data::{EvalLoader, Objective};
 use crate::evaluate::{self, EvaluateError};
 use crate::record::{
-    Evaluation, EvaluationLog, Ledger, RecordError, RecordFiles, SharedLedger, TrainLog, lock,
-    write_atomically, write_label_table,
+    Evaluation, EvaluationLog, Ledger, RecordError, RecordFiles, RunRecord, SharedLedger, TrainLog,
+    lock, write_atomically, write_label_table,
 };
 use crate::result::{RunResult, peak_memory_mib};
 use crate::saved::Manifest;
@@ -52,9 +52,15 @@ impl Run {
     /// If training fails or is stopped, or something cannot be written; what was written before is kept.
     pub fn train(self, surroundings: Surroundings) -> Result<RunResult, RunError> {
         let training = Training::open(self.plan, &self.classifier, &self.ranks, &surroundings)?;
-        let outcome = training.learn(self.classifier, self.ranks, surroundings)?;
-        let chosen = training.save(outcome)?;
-        training.score(chosen)
+        let mut record = training.record()?;
+        let (dir, ledger) = (training.dir.clone(), training.ledger.clone());
+        record.write(&dir)?;
+        let outcome = training.finish(self.classifier, self.ranks, surroundings);
+        record.end(&lock(&ledger).state, &outcome);
+        let written = record.write(&dir);
+        let result = outcome?;
+        written?;
+        Ok(result)
     }
 }
 
@@ -114,6 +120,30 @@ impl Training {
             ledger,
             clock: Clock::default(),
         })
+    }
+
+    /// What is known of the run before it begins.
+    fn record(&self) -> Result<RunRecord, RunError> {
+        let plan = &self.plan;
+        RunRecord::begin(
+            &plan.config,
+            &plan.model_files,
+            &self.device_name,
+            self.workers.count(),
+            plan.flops.reference,
+        )
+    }
+
+    /// From the first step to the result.
+    fn finish(
+        self,
+        classifier: Classifier,
+        ranks: Option<RankController>,
+        surroundings: Surroundings,
+    ) -> Result<RunResult, RunError> {
+        let outcome = self.learn(classifier, ranks, surroundings)?;
+        let chosen = self.save(outcome)?;
+        self.score(chosen)
     }
 
     fn checkpoints(&self) -> PathBuf {
