@@ -90,6 +90,35 @@ fn a_run_folder_holds_what_help_says() {
         (dev - best).abs() < 1e-12,
         "{dev} chosen, {best} is the best"
     );
+    let record = place.json("run/run.json");
+    assert_eq!(record["status"], "finished");
+    assert_eq!(record["test_scored"], 1);
+    for (key, of) in [("steps", "steps"), ("tokens", "tokens"), ("flops", "flops")] {
+        assert_eq!(record[key], result[of], "{key}");
+    }
+    assert_eq!(record["flops"], metrics.numbers("flops")[3]);
+    assert_eq!(
+        record["config"]["adapter"]["method"],
+        "adaptive-rank-sampling"
+    );
+    assert_eq!(record["versions"]["burn"], "0.22.1");
+    let files = |key: &str| record[key].as_array().unwrap().clone();
+    let name = |file: &serde_json::Value| {
+        let path = std::path::PathBuf::from(file["path"].as_str().unwrap());
+        path.file_name().unwrap().to_str().unwrap().to_owned()
+    };
+    let names: Vec<String> = files("data").iter().map(name).collect();
+    assert_eq!(names, ["train.csv", "dev.csv", "test.csv"]);
+    let names: Vec<String> = files("model").iter().map(name).collect();
+    assert_eq!(
+        names,
+        [
+            "model.safetensors",
+            "config.json",
+            "vocab.json",
+            "merges.txt"
+        ]
+    );
     for adapter in ["best", "last"] {
         let file = format!("run/{adapter}/adapter.safetensors");
         assert_eq!(place.tensors(&file)["score.weight"], [2, 64]);

@@ -66,11 +66,15 @@ fn ctrl_c_leaves_a_whole_adapter_and_says_where() {
             &["stopped after", "of 24000 steps", "run/last"],
         );
         assert!(!place.path("run/result.json").exists());
+        let record = place.json("run/run.json");
+        assert_eq!(record["status"], "interrupted");
+        assert_eq!(record["test_scored"], 0);
         assert!(!place.tensors("run/last/adapter.safetensors").is_empty());
         let steps = place.json("run/last/adapter.json")["steps"]
             .as_u64()
             .unwrap();
         assert_eq!(place.csv("run/train.csv").rows.len() as u64, steps);
+        assert_eq!(record["steps"], steps);
 
         succeeded(&place.lingo(&["eval", "run/last", "--data", "data"]));
         refused(
@@ -150,7 +154,8 @@ fn a_full_disk_is_one_message_and_what_was_written_is_whole() {
     for (kib, set, what) in [
         (0, every_epoch, "run/config.toml"),
         (4, "train.epochs=20", "run/"),
-        (2, "train.eval_every=48", "run/train.csv"),
+        (2, every_epoch, "run/run.json"),
+        (8, "train.eval_every=48", "run/tensorboard"),
         (100, every_epoch, "run/checkpoint"),
         (200, every_epoch, "run/checkpoint"),
     ] {
