@@ -1,6 +1,6 @@
 //! `lingo flops`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lingo_train::config::{AdapterConfig, Method};
 use lingo_train::flops::of_step;
 use weights_import::Checkpoint;
@@ -11,6 +11,9 @@ use crate::hub::locate;
 
 /// Counts a training step of a model from its shape.
 pub fn run(args: &FlopsArgs) -> Result<()> {
+    if args.method == Method::Full && (args.rank.is_some() || !args.targets.is_empty()) {
+        bail!("--rank and --targets are of adapters, which --method full does not have");
+    }
     let model = Checkpoint::shape(&locate(&args.model)?.path)?;
     let mut adapter = AdapterConfig {
         method: args.method,
