@@ -99,7 +99,7 @@ fn method() -> impl TypedValueParser<Value = Method> {
 #[command(
     after_help = "The run folder holds config.toml (resolved), metrics.csv and metrics.jsonl (a line an \
 evaluation), train.csv (a line a step), ranks.csv (a line an allocation), labels.csv (a line a label, of a task with labels), best/ and last/ (adapters with head), \
-checkpoint/ and result.json."
+checkpoint/, tensorboard/, result.json and run.json (what repeats the run, and how it ended)."
 )]
 pub struct TrainArgs {
     #[command(flatten)]
