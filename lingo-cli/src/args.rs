@@ -99,7 +99,9 @@ fn method() -> impl TypedValueParser<Value = Method> {
 #[command(
     after_help = "The run folder holds config.toml (resolved), metrics.csv and metrics.jsonl (a line an \
 evaluation), train.csv (a line a step), ranks.csv (a line an allocation), labels.csv (a line a label, of a task with labels), best/ and last/ (adapters with head), \
-checkpoint/, tensorboard/, result.json and run.json (what repeats the run, and how it ended)."
+checkpoint/, tensorboard/, result.json and run.json (what repeats the run, and how it ended).
+
+Ctrl-C, SIGTERM and SIGHUP stop a run behind the step under way and save its state; it exits with 130, 143 or 129."
 )]
 pub struct TrainArgs {
     #[command(flatten)]
@@ -110,6 +112,9 @@ pub struct TrainArgs {
     /// Replace a run folder that exists.
     #[arg(long)]
     pub overwrite: bool,
+    /// Go on with a run that was stopped or killed, in its folder, to the same end; of --set only places may change.
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["files", "out", "overwrite"])]
+    pub resume: Option<PathBuf>,
     /// Show progress as plain lines on a terminal too, instead of the dashboard.
     #[arg(long)]
     pub plain: bool,

@@ -11,17 +11,18 @@ use burn::train::renderer::{
     MetricsRendererTraining,
 };
 use burn::train::{Interrupter, LearnerSummary};
+use lingo_train::stop::{StopCause, StopRequest};
 
 /// The dashboard, and whom its user stops.
 pub struct Dashboard {
     shown: TuiMetricsRendererWrapper,
     stopped_here: Interrupter,
-    run: Interrupter,
+    run: StopRequest,
 }
 
 impl Dashboard {
-    /// A dashboard whose user can stop the run that `run` stops.
-    pub fn new(run: Interrupter) -> Self {
+    /// A dashboard whose user can ask for a stop through `run`.
+    pub fn new(run: StopRequest) -> Self {
         let stopped_here = Interrupter::new();
         Self {
             shown: TuiMetricsRendererWrapper::new(stopped_here.clone(), None),
@@ -32,7 +33,7 @@ impl Dashboard {
 
     fn pass_on(&self) {
         if self.stopped_here.should_stop() {
-            self.run.stop(Some("stopped in the dashboard"));
+            self.run.ask(StopCause::Dashboard);
         }
     }
 }

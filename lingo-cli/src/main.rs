@@ -13,6 +13,7 @@ mod hub;
 mod peft;
 mod progress;
 mod scorer;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -20,9 +21,16 @@ use clap::Parser as _;
 
 use args::{Args, Verb};
 use lingo_train::run::RunError;
+use lingo_train::stop::StopCause;
 
-/// Exit code after an interruption, as shells have it for SIGINT.
-const INTERRUPTED: u8 = 130;
+/// Exit code of a run that was asked to stop: 128 and the signal's number, as shells have it.
+fn exit_code(cause: StopCause) -> u8 {
+    match cause {
+        StopCause::Interrupt | StopCause::Dashboard => 130,
+        StopCause::Termination => 143,
+        StopCause::HangUp => 129,
+    }
+}
 
 /// An error with its causes, each said once: many errors of the libraries hold the text of their cause.
 fn message(error: &anyhow::Error) -> String {
@@ -56,7 +64,8 @@ fn main() -> ExitCode {
         Err(error) => {
             note!("error: {}", message(&error));
             match error.downcast_ref::<RunError>() {
-                Some(RunError::Interrupted { .. } | RunError::Killed { .. }) => INTERRUPTED.into(),
+                Some(RunError::Interrupted { cause, .. }) => exit_code(*cause).into(),
+                Some(RunError::Killed { .. }) => exit_code(StopCause::Dashboard).into(),
                 _ => ExitCode::FAILURE,
             }
         }

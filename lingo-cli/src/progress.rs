@@ -9,6 +9,7 @@ use burn::train::renderer::{
     EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
     MetricsRendererTraining,
 };
+use lingo_train::record::SKIPPED;
 
 /// Time between two lines of the same round.
 const INTERVAL: Duration = Duration::from_secs(20);
@@ -21,6 +22,8 @@ pub struct Plain {
     round: usize,
     split: Option<Split>,
     loss: Option<String>,
+    /// Whether it was said that a step was skipped.
+    skipped: bool,
     dev: Option<(String, String)>,
     name: Option<String>,
 }
@@ -41,6 +44,7 @@ impl Plain {
             round: 1,
             split: None,
             loss: None,
+            skipped: false,
             dev: None,
             name: None,
         }
@@ -63,7 +67,12 @@ fn text(state: &MetricState) -> String {
 
 impl MetricsRendererTraining for Plain {
     fn update_train(&mut self, state: MetricState) {
-        self.loss = Some(text(&state));
+        let text = text(&state);
+        let skipped = text.contains(SKIPPED) && !std::mem::replace(&mut self.skipped, true);
+        if skipped {
+            self.line(&format!("round {}: loss {text}", self.round));
+        }
+        self.loss = Some(text);
     }
 
     fn update_valid(&mut self, state: MetricState) {

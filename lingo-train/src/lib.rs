@@ -14,5 +14,7 @@ pub mod run;
 pub mod saved;
 pub mod schedule;
 pub mod step;
+pub mod stop;
+pub mod stopping;
 pub mod task;
 pub mod workers;

@@ -10,9 +10,9 @@ mod tensorboard;
 mod train_log;
 
 pub use evaluation_log::EvaluationLog;
-pub use files::{RecordError, RecordFiles, temporary, write_atomically};
+pub use files::{LogLengths, RecordError, RecordFiles, sync_folder, temporary, write_atomically};
 pub use label_table::write_label_table;
-pub use ledger::{Ledger, LedgerError, SharedLedger, lock};
+pub use ledger::{Ledger, LedgerError, Rules, SharedLedger, lock};
 pub use run_record::{FileRecord, RUN_RECORD, RunRecord, Status, Versions};
 pub use state::{Evaluation, RunState};
-pub use train_log::TrainLog;
+pub use train_log::{SKIPPED, TrainLog};

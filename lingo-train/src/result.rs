@@ -26,6 +26,9 @@ pub struct RunResult {
     pub total_parameters: usize,
     /// Optimizer steps.
     pub steps: u64,
+    /// Whether early stopping ended the run before its last step.
+    #[serde(default)]
+    pub stopped_early: bool,
     /// Of those, steps that changed nothing because the gradients were not finite.
     pub steps_skipped: u64,
     /// Steps that changed nothing because gradients overflowed in f16, while the scale of the loss was found.

@@ -4,6 +4,7 @@ mod adapters;
 mod chosen;
 mod error;
 mod length;
+mod outcome;
 mod plan;
 mod summary;
 mod training;
@@ -58,10 +59,15 @@ impl Run {
         // What was left to the model is recorded as it came out.
         config.tokenizer.kind = Some(task.text.layout.kind);
         config.prompt = PromptConfig::from(&task.text.layout.prompt);
-        let metric = config.train.select_by;
-        if metric.needs_two_labels() && all_alike(task.dev.iter().flat_map(|sample| &sample.label))
-        {
-            return Err(RunError::UndefinedSelection { metric });
+        let train = &config.train;
+        let mut asked = vec![("train.select_by", train.select_by)];
+        asked.extend((train.patience > 0).then_some(("train.stop_by", train.stop_by)));
+        let alike = all_alike(task.dev.iter().flat_map(|sample| &sample.label));
+        let undefined = asked
+            .into_iter()
+            .find(|(_, metric)| alike && metric.needs_two_labels());
+        if let Some((key, metric)) = undefined {
+            return Err(RunError::UndefinedMetric { key, metric });
         }
         let outputs = task.objective.outputs();
         let classifier = Classifier::with_new_head(backbone, model.head(), outputs, config.seed);
@@ -134,7 +140,7 @@ impl Run {
             self.classifier,
             self.ranks,
             self.plan.step(compute),
-            self.plan.workers(compute)?,
+            self.plan.workers(compute, None)?,
             Clock::default(),
         );
         Ok(bench::measure(

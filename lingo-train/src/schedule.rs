@@ -24,6 +24,11 @@ impl WarmupLinear {
         }
     }
 
+    /// The same schedule behind `taken` steps.
+    pub fn behind(self, taken: u64) -> Self {
+        Self { taken, ..self }
+    }
+
     /// The learning rate of step `t`.
     pub fn at(&self, t: u64) -> f64 {
         if t <= self.warmup_steps {
@@ -81,6 +86,7 @@ mod tests {
         for _ in 0..7 {
             schedule.step();
         }
+        assert_eq!(WarmupLinear::new(1.0, 0.1, 50).behind(7), schedule);
         let mut restored = WarmupLinear::new(1.0, 0.1, 50);
         restored.load_record(schedule.to_record());
         assert_eq!(schedule.step(), restored.step());

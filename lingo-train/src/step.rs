@@ -5,10 +5,11 @@ mod loss;
 mod loss_scale;
 mod module;
 mod replicas;
+mod saving;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use burn::module::{Module, ParamId};
@@ -25,7 +26,9 @@ use lingo_core::rank::{Allocation, RankController};
 use loss::mean_loss;
 pub use loss_scale::LossScale;
 use replicas::Replicas;
+pub use saving::Saving;
 
+use crate::checkpoint::Snapshot;
 use crate::data::{Batch, Label};
 use crate::workers::Workers;
 
@@ -73,6 +76,11 @@ pub struct Trainee {
     replicas: Replicas,
     /// The report of the optimizer step under way, shared with the last item that goes into it.
     update: Arc<OnceLock<Update>>,
+    /// The losses `[1]` that go into it.
+    losses: Arc<Mutex<Vec<Tensor<1>>>>,
+    /// Optimizer steps taken.
+    steps: u64,
+    saving: Saving,
 }
 
 /// Time spent in training steps, shared by all that hold a clone.
@@ -80,6 +88,11 @@ pub struct Trainee {
 pub struct Clock(Arc<AtomicU64>);
 
 impl Clock {
+    /// A clock that goes on from so many seconds.
+    pub fn starting_at(secs: f64) -> Self {
+        Self(Arc::new(AtomicU64::new((secs * 1e9) as u64)))
+    }
+
     /// Seconds so far.
     pub fn elapsed_secs(&self) -> f64 {
         self.0.load(Ordering::Relaxed) as f64 * 1e-9
@@ -92,14 +105,16 @@ impl Clock {
 }
 
 /// What an optimizer step did, beside the loss.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Update {
-    /// Whether the gradients were finite; where not, the step changed nothing.
+    /// Whether loss and gradients were finite; where not, the step changed nothing.
     pub finite: bool,
     /// Whether they were not finite because the loss was scaled too high, which is lower now.
     pub overflowed: bool,
     /// The allocation that was made, if one was due.
     pub allocation: Option<Allocation>,
+    /// The state behind the step, where it is to be saved; to be taken out.
+    pub snapshot: Mutex<Option<Snapshot>>,
 }
 
 /// What a training step returns for the record.
@@ -154,6 +169,36 @@ impl Trainee {
             workers,
             clock,
             update: Arc::default(),
+            losses: Arc::default(),
+            steps: 0,
+            saving: Saving::default(),
+        }
+    }
+
+    /// Hands out the state at the steps that `saving` says, in a run that has taken `steps` steps.
+    pub fn with_saving(self, saving: Saving, steps: u64) -> Self {
+        Self {
+            saving,
+            steps,
+            ..self
+        }
+    }
+
+    /// Whether the losses of the step under way are all finite; forgets them.
+    fn takes_finite_losses(&self) -> bool {
+        let mut losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = self.trained.classifier.device().inner();
+        let here = losses.drain(..).map(|loss| loss.to_device(&device));
+        let here: Vec<Tensor<1>> = here.collect();
+        here.is_empty() || Tensor::cat(here, 0).sum().into_scalar::<f64>().is_finite()
+    }
+
+    fn snapshot(&self, optimizer: &ModuleOptimizer) -> Snapshot {
+        Snapshot {
+            step: self.steps,
+            train_secs: self.clock.elapsed_secs(),
+            model: self.clone().into_record(),
+            optimizer: optimizer.to_record(),
         }
     }
 }
@@ -240,8 +285,12 @@ impl TrainStep for Trainee {
         let gamma = self.config.orthogonality * scale / accumulation;
         let penalty = orthogonality::penalise(&classifier.low_ranks(), gamma, &mut gradients);
 
+        let loss = Tensor::cat(losses, 0).sum(); // [1]
+        let mut pending = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.push(loss.clone());
+        drop(pending);
         let item = StepOutput {
-            loss: Tensor::cat(losses, 0).sum(),
+            loss,
             penalty: penalty.map(|penalty| penalty * (accumulation / scale)),
             known,
             tokens,
@@ -263,7 +312,8 @@ impl TrainStep for Trainee {
     ) -> Self {
         let start = Instant::now();
         let (mut gradients, mut norm) = gradients::global_norm(&self.trained.classifier, gradients);
-        let finite = norm.is_finite();
+        // A loss can be infinite while its gradients are not.
+        let finite = self.takes_finite_losses() && norm.is_finite();
         let mut overflowed = false;
         if let Some(loss_scale) = &mut self.trained.loss_scale {
             let scale = loss_scale.value();
@@ -288,14 +338,18 @@ impl TrainStep for Trainee {
             .ranks
             .as_mut()
             .and_then(|ranks| ranks.allocate(&mut classifier.adapters_mut()));
+        self.steps += 1;
+        self.clock.add_since(start);
+        let due = self.saving.is_due(self.steps);
+        let snapshot = due.then(|| self.snapshot(optimizer));
         // The item of this step holds the other handle; a second report to it cannot come.
         let _ = self.update.set(Update {
             finite,
             overflowed,
             allocation,
+            snapshot: Mutex::new(snapshot),
         });
         self.update = Arc::default();
-        self.clock.add_since(start);
         self
     }
 }
@@ -312,6 +366,8 @@ impl InferenceStep for Trainee {
     type Output = EvalOutput;
 
     fn step(&self, batch: Batch) -> EvalOutput {
+        // The state before the evaluation is saved already.
+        self.saving.grant_stop();
         let (labels, indices) = (batch.labels.clone(), batch.indices.clone());
         let parts = batch.split(self.workers.count()).into_iter();
         let classifier = &self.trained.classifier;

@@ -56,16 +56,23 @@ impl Workers {
     /// # Errors
     /// If the system gives no more threads.
     pub fn new(compute: &Compute, parts: usize) -> Result<Self, ThreadPoolBuildError> {
-        let threads = match compute {
-            Compute::Host { threads } => *threads,
-            Compute::HostAlone | Compute::Device => return Ok(Self(Arc::new([]))),
+        match compute {
+            Compute::Host { threads } => Self::exactly((*threads).min(parts), *threads),
+            Compute::HostAlone | Compute::Device => Self::exactly(1, 1),
             Compute::Devices(devices) => {
-                return Ok(Self(devices.iter().cloned().map(Worker::Device).collect()));
+                Ok(Self(devices.iter().cloned().map(Worker::Device).collect()))
             }
-        };
-        let count = threads.min(parts);
+        }
+    }
+
+    /// So many pools of threads, however many `threads` they share: for a run that goes on, whose batches are to fall
+    /// into the same parts.
+    ///
+    /// # Errors
+    /// If the system gives no more threads.
+    pub fn exactly(count: usize, threads: usize) -> Result<Self, ThreadPoolBuildError> {
         let pool = |_| {
-            let pool = ThreadPoolBuilder::new().num_threads(threads / count);
+            let pool = ThreadPoolBuilder::new().num_threads((threads / count.max(1)).max(1));
             pool.build().map(Worker::Pool)
         };
         let pools = if count > 1 { count } else { 0 };

@@ -1,15 +1,17 @@
 //! `lingo train`.
 
+mod resume;
+
 use std::io::{ErrorKind, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, bail};
-use burn::train::Interrupter;
 use burn::train::renderer::MetricsRenderer;
+use lingo_train::checkpoint::Found;
 use lingo_train::config::{Method, Resolved, RunConfig};
 use lingo_train::result::RunResult;
 use lingo_train::run::{Run, Surroundings};
+use lingo_train::stop::StopRequest;
 use lingo_train::task::Task;
 use weights_import::Checkpoint;
 
@@ -20,15 +22,31 @@ use crate::device::{Selected, select};
 use crate::hub::locate;
 use crate::progress::Plain;
 use crate::scorer::{Loading, load_backbone, text};
+use crate::signals::stop_on_signals;
 
-/// Fine-tunes a model as the run file says.
+/// Fine-tunes a model as the run file says, or goes on with a run that was stopped.
 pub fn run(args: &TrainArgs) -> Result<()> {
+    match &args.resume {
+        Some(dir) => {
+            let (config, found) = resume::open(dir, &args.run)?;
+            train(config, dir, Some(found), args.plain)
+        }
+        None => begin(args),
+    }
+}
+
+fn begin(args: &TrainArgs) -> Result<()> {
     let mut config = load_config(&args.run)?;
     let dir = run_folder(args, &config);
     check_folder(&dir, args.overwrite)?;
     // The resolved file says where the run went, so that repeating it does not write elsewhere.
     let place = std::path::absolute(&dir);
     config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
+    train(config, &dir, None, args.plain)
+}
+
+/// Trains in a run folder: from the beginning, or from a checkpoint that was found in it.
+fn train(config: RunConfig, dir: &Path, resume: Option<Found>, plain: bool) -> Result<()> {
     let (run, selected) = prepare(config)?;
     note!(
         "{run}\ndevice      {}\nrun folder  {}",
@@ -36,25 +54,28 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         dir.display()
     );
 
-    clear_folder(&dir)?;
-    let interrupter = Interrupter::new();
-    stop_on_signals(&interrupter)?;
-    let dashboard = !args.plain && std::io::stdout().is_terminal();
+    if resume.is_none() {
+        clear_folder(dir)?;
+    }
+    let stop = StopRequest::default();
+    stop_on_signals(&stop)?;
+    let dashboard = !plain && std::io::stdout().is_terminal();
     let renderer: Box<dyn MetricsRenderer> = match dashboard {
         true => {
             note!("stop        Ctrl-C, or q and then s in the dashboard");
-            Box::new(Dashboard::new(interrupter.clone()))
+            Box::new(Dashboard::new(stop.clone()))
         }
         false => Box::new(Plain::new()),
     };
     let result = run.train(Surroundings {
         compute: selected.compute,
         device_name: selected.name,
-        dir: dir.clone(),
+        dir: dir.to_owned(),
+        resume,
         renderer,
-        interrupter,
+        stop,
     })?;
-    report(&result, &dir);
+    report(&result, dir);
     Ok(())
 }
 
@@ -174,20 +195,6 @@ fn clear_folder(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first signal stops training after the step under way; the second ends the process.
-fn stop_on_signals(interrupter: &Interrupter) -> Result<()> {
-    let interrupter = interrupter.clone();
-    let signalled = AtomicBool::new(false);
-    ctrlc::set_handler(move || {
-        if signalled.swap(true, Ordering::SeqCst) {
-            std::process::exit(crate::INTERRUPTED.into());
-        }
-        note!("stopping as soon as nothing is lost; once more to quit at once");
-        interrupter.stop(Some("interrupted"));
-    })
-    .context("cannot listen to signals")
-}
-
 fn report(result: &RunResult, dir: &Path) {
     result!(
         "test, chosen on dev by {} at step {}:",
@@ -215,9 +222,15 @@ fn report(result: &RunResult, dir: &Path) {
         result.train_secs,
         result.tokens_per_sec
     );
+    if result.stopped_early {
+        result!(
+            "{:<10} early: no improvement on dev for train.patience evaluations",
+            "stopped"
+        );
+    }
     if result.steps_skipped > 0 {
         result!(
-            "{:<10} {} steps, their gradients were not finite",
+            "{:<10} {} steps, their loss or gradients were not finite",
             "skipped",
             result.steps_skipped
         );

@@ -14,5 +14,6 @@ mod memory;
 mod models;
 mod place;
 mod predictions;
+mod resume;
 mod runs;
 mod stops;

@@ -206,6 +206,9 @@ fn read_adapter(reader: &mut Reader<'_>) -> AdapterConfig {
 fn read_train(reader: &mut Reader<'_>) -> TrainConfig {
     let default = TrainConfig::default();
     let at_least_zero = Bound::AtLeast(0.0);
+    let select_by = reader
+        .choice("train.select_by", &MetricName::ALL, MetricName::name)
+        .unwrap_or(default.select_by);
     TrainConfig {
         epochs: reader.count("train.epochs", 1).unwrap_or(default.epochs),
         max_steps: reader
@@ -244,8 +247,21 @@ fn read_train(reader: &mut Reader<'_>) -> TrainConfig {
         flops_reference: reader
             .number("train.flops_reference", at_least_zero)
             .unwrap_or(default.flops_reference),
-        select_by: reader
-            .choice("train.select_by", &MetricName::ALL, MetricName::name)
-            .unwrap_or(default.select_by),
+        select_by,
+        patience: reader
+            .count("train.patience", 0)
+            .unwrap_or(default.patience),
+        min_delta: reader
+            .number("train.min_delta", at_least_zero)
+            .unwrap_or(default.min_delta),
+        stop_by: reader
+            .choice("train.stop_by", &MetricName::ALL, MetricName::name)
+            .unwrap_or(select_by),
+        checkpoint_every: reader
+            .count("train.checkpoint_every", 0)
+            .unwrap_or(default.checkpoint_every),
+        max_skipped_steps: reader
+            .count("train.max_skipped_steps", 0)
+            .unwrap_or(default.max_skipped_steps),
     }
 }

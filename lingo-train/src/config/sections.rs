@@ -224,6 +224,19 @@ pub struct TrainConfig {
     pub flops_reference: f64,
     /// `train.select_by`: the metric, on dev, that chooses the evaluation to keep. Default `mcc`.
     pub select_by: MetricName,
+    /// `train.patience`: evaluations in a row without improvement after which the run ends. Default 0: it never ends
+    /// early.
+    pub patience: usize,
+    /// `train.min_delta`: what the metric must be better by, to be an improvement. Default 0.
+    pub min_delta: f64,
+    /// `train.stop_by`: the metric, on dev, that patience watches. Default: `train.select_by`.
+    pub stop_by: MetricName,
+    /// `train.checkpoint_every`: optimizer steps from one checkpoint to the next, beside those at evaluations. Default 0:
+    /// none beside them.
+    pub checkpoint_every: usize,
+    /// `train.max_skipped_steps`: steps in a row whose loss or gradients are not finite, after which the run ends; 0 for
+    /// any number. Default 10.
+    pub max_skipped_steps: usize,
 }
 
 impl Default for TrainConfig {
@@ -243,6 +256,11 @@ impl Default for TrainConfig {
             eval_every: 0,
             flops_reference: 0.0,
             select_by: MetricName::Mcc,
+            patience: 0,
+            min_delta: 0.0,
+            stop_by: MetricName::Mcc,
+            checkpoint_every: 0,
+            max_skipped_steps: 10,
         }
     }
 }

@@ -49,6 +49,11 @@ gradient_checkpointing = false
 eval_every = 0
 flops_reference = 0.0
 select_by = "mcc"
+patience = 0
+min_delta = 0.0
+stop_by = "mcc"
+checkpoint_every = 0
+max_skipped_steps = 10
 "#;
 
 fn parse(text: &str, overrides: &[(&str, &str)]) -> Result<RunConfig, ConfigError> {
@@ -326,7 +331,7 @@ fn other_unusable_values_are_problems_too() {
         (
             "train.frobnicate",
             "1",
-            "train.frobnicate: unknown key; [train] has batch_size, epochs, eval_batch_size, eval_every, flops_reference, gradient_accumulation, gradient_checkpointing, learning_rate, max_grad_norm, max_steps, precision, select_by, warmup_ratio, weight_decay",
+            "train.frobnicate: unknown key; [train] has batch_size, checkpoint_every, epochs, eval_batch_size, eval_every, flops_reference, gradient_accumulation, gradient_checkpointing, learning_rate, max_grad_norm, max_skipped_steps, max_steps, min_delta, patience, precision, select_by, stop_by, warmup_ratio, weight_decay",
         ),
         (
             "frobnicate",

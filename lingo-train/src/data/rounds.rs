@@ -36,23 +36,27 @@ impl Stream {
         self.samples.len().div_ceil(self.batch_size)
     }
 
-    /// The positions of the round that begins at `position`.
-    fn round_at(&self, position: usize) -> Range<usize> {
-        let next = self.ends.partition_point(|end| *end <= position);
-        position..self.ends.get(next).copied().unwrap_or(position)
+    /// The positions of the round that is next.
+    fn round_at(&self, next: Next) -> Range<usize> {
+        let end = self.ends.get(next.round).copied();
+        next.position..end.unwrap_or(next.position).max(next.position)
     }
+}
 
-    fn total_batches(&self) -> usize {
-        self.ends.last().copied().unwrap_or(0)
-    }
+/// Where a stream goes on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Next {
+    /// Number of rounds handed out.
+    round: usize,
+    /// Number of batches handed out.
+    position: usize,
 }
 
 /// The batches of training, a round at a time. Clones share their position.
 #[derive(Debug, Clone)]
 pub struct Rounds {
     stream: Arc<Stream>,
-    /// Number of batches of the stream handed out.
-    position: Arc<Mutex<usize>>,
+    next: Arc<Mutex<Next>>,
     /// The batches of each round that this loader hands out; others go to other devices.
     window: Range<usize>,
 }
@@ -89,7 +93,7 @@ impl Rounds {
         };
         Self {
             stream: Arc::new(stream),
-            position: Arc::new(Mutex::new(0)),
+            next: Arc::default(),
             window: 0..usize::MAX,
         }
     }
@@ -101,13 +105,20 @@ impl Rounds {
 
     /// Number of batches handed out so far; a round counts as soon as its iterator exists.
     pub fn position(&self) -> usize {
-        *self.position.lock().unwrap_or_else(PoisonError::into_inner)
+        self.next().position
     }
 
-    /// Continues after `position` batches, for a run that is resumed.
-    pub fn seek(&self, position: usize) {
-        *self.position.lock().unwrap_or_else(PoisonError::into_inner) =
-            position.min(self.stream.total_batches());
+    fn next(&self) -> Next {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with what is left of the round behind `rounds` whole ones, after `position` batches in all. Where its
+    /// batches have been handed out already, it is an empty one.
+    pub fn seek(&self, rounds: usize, position: usize) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Next {
+            round: rounds,
+            position,
+        };
     }
 
     /// The part of a round that falls into the window.
@@ -120,9 +131,12 @@ impl Rounds {
 
 impl DataLoader<Batch> for Rounds {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
-        let mut position = self.position.lock().unwrap_or_else(PoisonError::into_inner);
-        let round = self.stream.round_at(*position);
-        *position = round.end;
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let round = self.stream.round_at(*next);
+        *next = Next {
+            round: next.round + 1,
+            position: round.end,
+        };
         let positions = self.within(round);
         Box::new(Round {
             stream: &self.stream,
@@ -135,7 +149,7 @@ impl DataLoader<Batch> for Rounds {
 
     /// Batches of the next round.
     fn num_items(&self) -> usize {
-        self.within(self.stream.round_at(self.position())).len()
+        self.within(self.stream.round_at(self.next())).len()
     }
 
     /// The same loader: its batches are on no device.
@@ -147,7 +161,7 @@ impl DataLoader<Batch> for Rounds {
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch>> {
         Arc::new(Self {
             stream: self.stream.clone(),
-            position: Arc::new(Mutex::new(self.position())),
+            next: Arc::new(Mutex::new(self.next())),
             window: narrow(&self.window, start, end),
         })
     }
@@ -363,8 +377,17 @@ mod tests {
         let whole = rounds(12, 3);
         let all: Vec<Vec<Vec<usize>>> = (0..4).map(|_| take(&whole)).collect();
         let resumed = rounds(12, 3);
-        resumed.seek(6);
+        resumed.seek(2, 6);
         assert_eq!([take(&resumed), take(&resumed)], all[2..]);
+        // In the middle of a round, and behind its last batch with its evaluation yet to come.
+        resumed.seek(1, 4);
+        assert_eq!(take(&resumed), all[1][1..]);
+        assert_eq!(take(&resumed), all[2]);
+        resumed.seek(1, 6);
+        assert_eq!(resumed.num_items(), 0);
+        assert!(take(&resumed).is_empty());
+        assert_eq!([take(&resumed), take(&resumed)], all[2..]);
+        assert!(take(&resumed).is_empty());
     }
 
     #[test]

@@ -106,8 +106,7 @@ impl Metric for EvaluationLog {
             eligible: ledger.eligible(),
             scores,
         };
-        ledger.write(|files| files.evaluation(&evaluation));
-        ledger.state.evaluations.push(evaluation);
+        ledger.evaluated(evaluation);
         let text = self
             .newest
             .map_or("undefined".to_owned(), |v| format!("{v:.4}"));

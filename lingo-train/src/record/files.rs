@@ -1,13 +1,16 @@
 //! The files of a run folder.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::state::Evaluation;
 use super::tensorboard::TensorBoard;
+
+const RANKS: &str = "ranks.csv";
 
 /// A file of the record that cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -52,25 +55,77 @@ impl RecordFiles {
     /// # Errors
     /// If one cannot be created.
     pub fn create(dir: &Path, matrices: &[String]) -> Result<Self, RecordError> {
-        let ranks = match matrices.is_empty() {
-            true => None,
-            false => {
-                let mut table = Table::create(dir.join("ranks.csv"))?;
-                let fixed = [
-                    "step", "budget", "active", "dropped", "admitted", "returned", "last",
-                ];
-                table.row(fixed.into_iter().chain(matrices.iter().map(String::as_str)))?;
-                Some(table)
-            }
+        let mut files = Self::open(dir, !matrices.is_empty(), create)?;
+        if let Some(table) = &mut files.ranks {
+            let fixed = [
+                "step", "budget", "active", "dropped", "admitted", "returned", "last",
+            ];
+            table.row(fixed.into_iter().chain(matrices.iter().map(String::as_str)))?;
+        }
+        Ok(files)
+    }
+
+    /// Goes on with the files in `dir` as they were when they had these lengths.
+    ///
+    /// # Errors
+    /// If one cannot be opened.
+    pub fn go_on(dir: &Path, lengths: &LogLengths) -> Result<Self, RecordError> {
+        let open = |path: &Path| {
+            let cut = || -> io::Result<File> {
+                let mut file = File::options().read(true).write(true).open(path)?;
+                file.set_len(lengths.of(path))?;
+                file.seek(SeekFrom::End(0))?;
+                Ok(file)
+            };
+            cut().map_err(|source| RecordError {
+                path: path.to_owned(),
+                source,
+            })
         };
+        let ranks = lengths.0.contains_key(RANKS);
+        Self::open(dir, ranks, open)
+    }
+
+    fn open(
+        dir: &Path,
+        ranks: bool,
+        open: impl Fn(&Path) -> Result<File, RecordError>,
+    ) -> Result<Self, RecordError> {
+        let ranks = ranks.then(|| Table::open(dir.join(RANKS), &open));
         Ok(Self {
-            metrics_csv: Table::create(dir.join("metrics.csv"))?,
-            metrics_jsonl: Lines::create(dir.join("metrics.jsonl"))?,
-            train: Table::create(dir.join("train.csv"))?,
-            ranks,
+            metrics_csv: Table::open(dir.join("metrics.csv"), &open)?,
+            metrics_jsonl: Lines::open(dir.join("metrics.jsonl"), &open)?,
+            train: Table::open(dir.join("train.csv"), &open)?,
+            ranks: ranks.transpose()?,
             // Behind the tables, which it begins with.
             tensorboard: TensorBoard::open(dir)?,
         })
+    }
+
+    /// The lengths of all files, which are on the disk then.
+    ///
+    /// # Errors
+    /// If the system cannot write them.
+    pub fn sync(&self) -> Result<LogLengths, RecordError> {
+        let tables = [
+            Some(&self.metrics_csv),
+            Some(&self.train),
+            self.ranks.as_ref(),
+        ];
+        let tables = tables.into_iter().flatten();
+        let files = tables.map(|table| (&table.path, table.writer.get_ref()));
+        let files = files.chain([(&self.metrics_jsonl.path, &self.metrics_jsonl.file)]);
+        let lengths = files.map(|(path, file)| {
+            let length = file.sync_data().and_then(|()| file.metadata());
+            match length {
+                Ok(metadata) => Ok((file_name(path), metadata.len())),
+                Err(source) => Err(RecordError {
+                    path: path.clone(),
+                    source,
+                }),
+            }
+        });
+        Ok(LogLengths(lengths.collect::<Result<_, _>>()?))
     }
 
     /// Adds a line to `train.csv`.
@@ -117,6 +172,45 @@ impl RecordFiles {
     }
 }
 
+/// How long the growing files were at some step, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLengths(BTreeMap<String, u64>);
+
+impl LogLengths {
+    fn of(&self, path: &Path) -> u64 {
+        self.0.get(&file_name(path)).copied().unwrap_or(0)
+    }
+
+    /// What is no longer there of the files in `dir`.
+    pub fn missing(&self, dir: &Path) -> Option<String> {
+        self.0.iter().find_map(|(name, length)| {
+            let ends_a_line = || -> io::Result<bool> {
+                let mut file = File::open(dir.join(name))?;
+                if file.metadata()?.len() < *length {
+                    return Ok(false);
+                }
+                let mut last = [b'\n'];
+                if *length > 0 {
+                    file.seek(SeekFrom::Start(length - 1))?;
+                    file.read_exact(&mut last)?;
+                }
+                Ok(last == [b'\n'])
+            };
+            let problem = match ends_a_line() {
+                Ok(true) => return None,
+                Ok(false) => "is not as it was left".to_owned(),
+                Err(error) => format!("cannot be read: {error}"),
+            };
+            Some(format!("is of no use without {name}, which {problem}"))
+        })
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// A CSV file whose rows are flushed one by one.
 #[derive(Debug)]
 struct Table {
@@ -125,9 +219,15 @@ struct Table {
 }
 
 impl Table {
-    fn create(path: PathBuf) -> Result<Self, RecordError> {
-        let file = create(&path)?;
-        let writer = csv::WriterBuilder::new().flexible(true).from_writer(file);
+    fn open(
+        path: PathBuf,
+        open: impl Fn(&Path) -> Result<File, RecordError>,
+    ) -> Result<Self, RecordError> {
+        let file = open(&path)?;
+        let length = file.metadata().map(|metadata| metadata.len());
+        let empty = length.unwrap_or(0) == 0;
+        let mut builder = csv::WriterBuilder::new();
+        let writer = builder.flexible(true).has_headers(empty).from_writer(file);
         Ok(Self { path, writer })
     }
 
@@ -160,8 +260,11 @@ struct Lines {
 }
 
 impl Lines {
-    fn create(path: PathBuf) -> Result<Self, RecordError> {
-        let file = create(&path)?;
+    fn open(
+        path: PathBuf,
+        open: impl Fn(&Path) -> Result<File, RecordError>,
+    ) -> Result<Self, RecordError> {
+        let file = open(&path)?;
         Ok(Self { path, file })
     }
 
@@ -209,10 +312,79 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> Result<(), RecordError> 
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        Ok(())
+        sync_folder(dir)
     };
     write().map_err(|source| RecordError {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Syncs the names in a folder, where the system has such a thing.
+///
+/// # Errors
+/// If it cannot.
+pub fn sync_folder(dir: &Path) -> io::Result<()> {
+    match cfg!(unix) {
+        true => File::open(dir)?.sync_all(),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn line(step: u64) -> TrainLine {
+        TrainLine {
+            step,
+            loss: 0.5,
+            penalty: None,
+            learning_rate: 1e-3,
+            budget: None,
+            active_ranks: None,
+        }
+    }
+
+    #[test]
+    fn files_that_are_gone_on_with_are_those_that_were_never_interrupted() {
+        let [whole, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let text = |dir: &tempfile::TempDir, name| std::fs::read_to_string(dir.path().join(name));
+        let mut files = RecordFiles::create(whole.path(), &["q".to_owned()]).unwrap();
+        (1..=4).for_each(|step| files.train(&line(step)).unwrap());
+
+        let mut files = RecordFiles::create(other.path(), &["q".to_owned()]).unwrap();
+        // Before the first line there is no header either.
+        let none = files.sync().unwrap();
+        (1..=2).for_each(|step| files.train(&line(step)).unwrap());
+        let two = files.sync().unwrap();
+        files.train(&line(9)).unwrap();
+        for (lengths, next) in [(two, 3), (none, 1)] {
+            assert_eq!(lengths.missing(other.path()), None);
+            let mut files = RecordFiles::go_on(other.path(), &lengths).unwrap();
+            (next..=4).for_each(|step| files.train(&line(step)).unwrap());
+            for name in ["train.csv", "ranks.csv", "metrics.csv"] {
+                let [a, b] = [&whole, &other].map(|dir| text(dir, name).unwrap());
+                assert_eq!(a, b, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_that_were_cut_or_written_anew_are_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = RecordFiles::create(dir.path(), &[]).unwrap();
+        files.train(&line(1)).unwrap();
+        let lengths = files.sync().unwrap();
+        let path = dir.path().join("train.csv");
+        let content = std::fs::read(&path).unwrap();
+        for changed in [&content[..content.len() - 1], &[b'x'; 200]] {
+            std::fs::write(&path, changed).unwrap();
+            let problem = lengths.missing(dir.path()).unwrap();
+            assert!(problem.contains("train.csv"), "{problem}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(lengths.missing(dir.path()).is_some());
+    }
 }

@@ -1,18 +1,34 @@
-//! What is known of a run while it runs: shared by the logs, the checkpoint strategy and the report.
+//! What is known of a run while it runs: shared by the logs, early stopping and the report.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use burn::train::Interrupter;
+
 use super::files::{RecordError, RecordFiles};
 use super::state::{Evaluation, RunState};
+use crate::checkpoint::{CheckpointError, Checkpoints, Snapshot};
 use crate::metric::{MetricError, MetricName};
-use burn::train::Interrupter;
+use crate::stopping::Stopping;
+
+/// What decides how a run is selected from, and when it ends before its last step.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The metric that selects.
+    pub select_by: MetricName,
+    /// The step from which on evaluations count.
+    pub eligible_from: u64,
+    /// When no more training is needed.
+    pub stopping: Stopping,
+    /// Steps in a row that may be skipped because something was not finite; 0 for any number.
+    pub max_skipped_steps: u64,
+}
 
 /// The state of a run, and what it is written to.
 pub struct Ledger {
     files: RecordFiles,
+    checkpoints: Checkpoints,
     interrupter: Interrupter,
-    select_by: MetricName,
-    eligible_from: u64,
+    rules: Rules,
     /// What was done so far.
     pub state: RunState,
     /// What stopped training from within the logs.
@@ -25,9 +41,34 @@ pub enum LedgerError {
     /// The record cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The state cannot be saved.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// An evaluation gave nothing that can be scored.
     #[error("evaluation on dev: {0}")]
     Metric(#[from] MetricError),
+    /// Too many steps in a row changed nothing.
+    #[error(
+        "the loss or the gradients of {skipped} steps in a row, up to step {step}, were not finite: training has \
+         diverged. These steps changed nothing, so that the weights are those of step {}; lower train.learning_rate \
+         or set train.max_grad_norm = 1. train.max_skipped_steps = {skipped} allows no more",
+        step - skipped
+    )]
+    Diverged {
+        /// Steps in a row that were skipped.
+        skipped: u64,
+        /// The last of them.
+        step: u64,
+    },
+    /// An allocation of ranks was due and did not come.
+    #[error(
+        "an allocation of ranks was due at step {step} and did not happen: rank control does not run, and what is \
+         trained is not what adapter.method says; this is a fault of lingo, please report it"
+    )]
+    NoAllocation {
+        /// The step.
+        step: u64,
+    },
 }
 
 /// A [`Ledger`] in several hands.
@@ -39,48 +80,102 @@ pub fn lock(ledger: &SharedLedger) -> MutexGuard<'_, Ledger> {
 }
 
 impl Ledger {
-    /// A ledger before the first step; evaluations count for selection by `select_by` from step `eligible_from` on.
-    /// A failure to write stops training through `interrupter`.
+    /// A ledger that goes on from `state`; what fails stops training through `interrupter`.
     pub fn new(
         files: RecordFiles,
+        checkpoints: Checkpoints,
         interrupter: Interrupter,
-        select_by: MetricName,
-        eligible_from: u64,
-        active: Option<usize>,
+        rules: Rules,
+        state: RunState,
     ) -> SharedLedger {
         Arc::new(Mutex::new(Self {
             files,
+            checkpoints,
             interrupter,
-            select_by,
-            eligible_from,
-            state: RunState {
-                active,
-                ..RunState::default()
-            },
+            rules,
+            state,
             failure: None,
         }))
     }
 
+    /// The checkpoints.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
+    }
+
     /// Whether an evaluation at the present step may be chosen.
     pub fn eligible(&self) -> bool {
-        self.state.steps >= self.eligible_from
+        self.state.steps >= self.rules.eligible_from
     }
 
     /// The best eligible evaluation so far among those that `counts` admits; of equals, the first. One whose metric
     /// is undefined is only better than none.
     pub fn best(&self, counts: impl Fn(&Evaluation) -> bool) -> Option<&Evaluation> {
-        let value = |e: &Evaluation| e.scores.get(self.select_by).unwrap_or(f64::NAN);
-        let eligible = self
-            .state
-            .evaluations
-            .iter()
-            .filter(|e| e.eligible && counts(e));
-        eligible.reduce(
-            |best, e| match self.select_by.is_better(value(e), value(best)) {
-                true => e,
-                false => best,
-            },
-        )
+        let by = self.rules.select_by;
+        let value = |e: &Evaluation| e.scores.get(by).unwrap_or(f64::NAN);
+        let eligible = self.state.evaluations.iter();
+        let eligible = eligible.filter(|e| e.eligible && counts(e));
+        eligible.reduce(|best, e| match by.is_better(value(e), value(best)) {
+            true => e,
+            false => best,
+        })
+    }
+
+    /// Whether early stopping ends the run behind the last evaluation.
+    pub fn stops_early(&self) -> bool {
+        let stopping = self.rules.stopping;
+        let eligible = self.state.evaluations.iter().filter(|e| e.eligible);
+        stopping.is_due(eligible.map(|e| e.scores.get(stopping.metric).unwrap_or(f64::NAN)))
+    }
+
+    /// Counts a step that changed something, or nothing; too many of the latter in a row stop training.
+    pub(super) fn count_step(&mut self, finite: bool) {
+        let state = &mut self.state;
+        state.steps += 1;
+        if finite {
+            state.skipped_in_a_row = 0;
+            return;
+        }
+        state.skipped += 1;
+        state.skipped_in_a_row += 1;
+        let (skipped, step) = (state.skipped_in_a_row, state.steps);
+        if skipped == self.rules.max_skipped_steps {
+            self.fail(LedgerError::Diverged { skipped, step });
+        }
+    }
+
+    /// Saves the state behind the present step.
+    pub(super) fn save(&mut self, snapshot: Snapshot) {
+        self.checkpoint(|checkpoints, run, best, logs| checkpoints.save(snapshot, run, best, logs));
+    }
+
+    /// Records an evaluation behind the present step, and adds it to the checkpoint there.
+    pub(super) fn evaluated(&mut self, evaluation: Evaluation) {
+        self.write(|files| files.evaluation(&evaluation));
+        self.state.evaluations.push(evaluation);
+        self.checkpoint(Checkpoints::evaluated);
+    }
+
+    fn checkpoint(
+        &mut self,
+        save: impl FnOnce(
+            &mut Checkpoints,
+            &RunState,
+            Option<u64>,
+            super::LogLengths,
+        ) -> Result<(), CheckpointError>,
+    ) {
+        if self.failure.is_some() {
+            return;
+        }
+        let best = self.best(|_| true).map(|best| best.step);
+        let saved = match self.files.sync() {
+            Ok(logs) => save(&mut self.checkpoints, &self.state, best, logs).map_err(Into::into),
+            Err(error) => Err(LedgerError::from(error)),
+        };
+        if let Err(error) = saved {
+            self.fail(error);
+        }
     }
 
     /// Writes to the record; on the first failure training is told to stop.
@@ -103,51 +198,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::metric::Scores;
-
-    fn ledger(select_by: MetricName, evaluations: &[(f64, bool)]) -> SharedLedger {
-        let dir = tempfile::tempdir().unwrap();
-        let files = RecordFiles::create(dir.path(), &[]).unwrap();
-        let ledger = Ledger::new(files, Interrupter::new(), select_by, 0, None);
-        let of = |(i, (value, eligible)): (usize, &(f64, bool))| Evaluation {
-            round: i + 1,
-            step: i as u64,
-            elapsed_secs: 0.0,
-            flops: 0.0,
-            flops_adjusted_step: 0.0,
-            eligible: *eligible,
-            scores: Scores {
-                mcc: *value,
-                loss: *value,
-                ..Scores::from_logits(&[0.0, 0.0], 2, &[0]).unwrap()
-            },
-        };
-        lock(&ledger).state.evaluations = evaluations.iter().enumerate().map(of).collect();
-        ledger
-    }
-
-    #[test]
-    fn the_best_is_eligible_the_first_of_equals_and_in_the_metrics_own_direction() {
-        let evaluations = [
-            (0.9, false),
-            (0.3, true),
-            (0.5, true),
-            (0.5, true),
-            (0.1, true),
-        ];
-        let best = |select_by, counts: fn(&Evaluation) -> bool| {
-            let ledger = ledger(select_by, &evaluations);
-            lock(&ledger).best(counts).map(|best| best.round)
-        };
-        assert_eq!(best(MetricName::Mcc, |_| true), Some(3));
-        assert_eq!(best(MetricName::Loss, |_| true), Some(5));
-        // One that has no checkpoint cannot be restored.
-        assert_eq!(best(MetricName::Mcc, |e| e.round != 3), Some(4));
-        assert_eq!(best(MetricName::Mcc, |_| false), None);
-        // One class alone has no AUROC: undefined, which is better than nothing.
-        assert_eq!(best(MetricName::Auroc, |_| true), Some(2));
-    }
-}
+mod tests;

@@ -11,6 +11,9 @@ pub struct RunState {
     pub steps: u64,
     /// Of those, steps that changed nothing because the gradients were not finite.
     pub skipped: u64,
+    /// Of those, the ones since the last step that did change something.
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
     /// Steps that changed nothing because gradients overflowed in f16, while the scale of the loss was found.
     #[serde(default)]
     pub overflowed: u64,

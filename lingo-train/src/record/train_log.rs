@@ -1,6 +1,6 @@
 //! Training steps: a metric for Burn's dashboard that also writes `train.csv` and `ranks.csv`.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use burn::tensor::TensorReadError;
 use burn::train::metric::{
@@ -9,9 +9,10 @@ use burn::train::metric::{
 };
 use lingo_core::flops::Flops;
 use lingo_core::rank::BudgetSchedule;
+use lingo_core::rank::schedule::Due;
 
 use super::files::TrainLine;
-use super::ledger::{SharedLedger, lock};
+use super::ledger::{LedgerError, SharedLedger, lock};
 use crate::step::StepOutput;
 
 /// The training loss.
@@ -25,7 +26,11 @@ pub struct TrainLog {
     step: Mean,
     round: Mean,
     newest: f64,
+    skipped: u64,
 }
+
+/// What follows the number of steps that changed nothing, wherever it is shown.
+pub const SKIPPED: &str = "steps skipped, loss or gradients were not finite";
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Mean {
@@ -55,12 +60,16 @@ impl TrainLog {
             step: Mean::default(),
             round: Mean::default(),
             newest: f64::NAN,
+            skipped: 0,
         }
     }
 
     fn entry(&self) -> SerializedEntry {
         let mean = self.round.value();
-        let formatted = format!("mean {mean:.4} - batch {:.4}", self.newest);
+        let mut formatted = format!("mean {mean:.4} - batch {:.4}", self.newest);
+        if self.skipped > 0 {
+            formatted += &format!(" - {} {SKIPPED}", self.skipped);
+        }
         SerializedEntry::new(formatted, self.newest.to_string())
     }
 }
@@ -100,9 +109,19 @@ impl Metric for TrainLog {
         let Some(update) = item.update.as_ref().and_then(|update| update.get()) else {
             return Ok(self.entry());
         };
-        ledger.state.steps += 1;
-        ledger.state.skipped += u64::from(!update.finite && !update.overflowed);
         ledger.state.overflowed += u64::from(update.overflowed);
+        // While the scale of the loss is sought, steps are skipped as a matter of course.
+        ledger.count_step(update.finite || update.overflowed);
+        self.skipped = ledger.state.skipped;
+        let due = self
+            .schedule
+            .map(|schedule| schedule.due(ledger.state.steps));
+        if matches!(due, Some(Due::Allocation(_) | Due::FinalAllocation(_)))
+            && update.allocation.is_none()
+        {
+            let step = ledger.state.steps;
+            ledger.fail(LedgerError::NoAllocation { step });
+        }
         if let Some(allocation) = &update.allocation {
             ledger.state.returned += allocation.returned;
             ledger.state.active = Some(allocation.total_active());
@@ -117,6 +136,13 @@ impl Metric for TrainLog {
             active_ranks: ledger.state.active,
         };
         ledger.write(|files| files.train(&line));
+        let mut snapshot = update
+            .snapshot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(snapshot) = snapshot.take() {
+            ledger.save(snapshot);
+        }
         drop(ledger);
         self.step = Mean::default();
         Ok(self.entry())

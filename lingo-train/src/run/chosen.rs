@@ -3,15 +3,13 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::store::ModuleRecord;
-use burn::train::checkpoint::Checkpointer;
 use lingo_core::models::Classifier;
 use lingo_core::rank::RankController;
 
 use super::RunError;
 use super::adapters::low_rank;
 use super::plan::Plan;
-use crate::checkpoint::{AtomicCheckpointer, Health};
+use crate::checkpoint::Checkpoints;
 use crate::record::Evaluation;
 use crate::saved::{self, Manifest, SavedError};
 use crate::step::Trainee;
@@ -39,23 +37,18 @@ pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
     }
 }
 
-/// The checkpoints of the model, to be read.
-pub(super) fn model_checkpoint(checkpoints: &Path) -> AtomicCheckpointer<ModuleRecord> {
-    AtomicCheckpointer::new(checkpoints, "model", &Health::default())
-}
-
 /// Loads the checkpoint of an evaluation and saves its adapter as the best one.
 pub(super) fn restore(
-    checkpoints: &Path,
+    checkpoints: &Checkpoints,
     trainee: Trainee,
     dir: &Path,
     manifest: &Manifest,
     best: Evaluation,
 ) -> Result<(Evaluation, Trainee, Manifest), RunError> {
-    let round = best.round;
-    let failed = |reason: String| RunError::Restore { round, reason };
-    let record = model_checkpoint(checkpoints)
-        .restore(round)
+    let step = best.step;
+    let failed = |reason: String| RunError::Restore { step, reason };
+    let record = checkpoints
+        .model(step)
         .map_err(|error| failed(error.to_string()))?;
     let chosen = trainee
         .try_load_record(record)

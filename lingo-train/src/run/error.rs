@@ -7,11 +7,13 @@ use lingo_core::adapter::target::UnmatchedTarget;
 use lingo_core::rank::schedule::NoRoom;
 use lingo_core::weights::WeightError;
 
+use crate::checkpoint::CheckpointError;
 use crate::config::ConfigError;
 use crate::evaluate::EvaluateError;
 use crate::metric::MetricName;
 use crate::record::{LedgerError, RecordError};
 use crate::saved::SavedError;
+use crate::stop::StopCause;
 
 /// Why a run cannot start or did not end as it should.
 #[derive(Debug, thiserror::Error)]
@@ -37,10 +39,12 @@ pub enum RunError {
     },
     /// The metric that selects is undefined on dev.
     #[error(
-        "train.select_by = \"{metric}\" is undefined on dev, where all examples are alike; select by another metric, or \
+        "{key} = \"{metric}\" is undefined on dev, where all examples are alike; choose another metric, or \
          give dev examples of more than one class, or for and against a label"
     )]
-    UndefinedSelection {
+    UndefinedMetric {
+        /// What asks for it.
+        key: &'static str,
         /// The metric.
         metric: MetricName,
     },
@@ -61,6 +65,12 @@ pub enum RunError {
     /// The record cannot be written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A checkpoint cannot be gone on from.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The tensors of a checkpoint do not fit the run.
+    #[error("the checkpoint does not fit this run: {0}")]
+    Unfit(burn::store::RecordError),
     /// A log stopped training.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -81,7 +91,10 @@ pub enum RunError {
         source: Arc<burn::train::TrainingError>,
     },
     /// The backend gave up in the middle of a step.
-    #[error("the device failed: {message}; {} keeps what was written before", dir.display())]
+    #[error(
+        "the device failed: {message}; {} keeps what was written before, and `lingo train --resume` goes on from it",
+        dir.display()
+    )]
     Device {
         /// What the backend says.
         message: String,
@@ -89,20 +102,30 @@ pub enum RunError {
         dir: PathBuf,
     },
     /// The user killed the run in the dashboard.
-    #[error("killed in the dashboard; {} keeps what was written before", dir.display())]
+    #[error(
+        "killed in the dashboard; {} keeps what was written before, and `lingo train --resume` goes on from it",
+        dir.display()
+    )]
     Killed {
         /// The run folder.
         dir: PathBuf,
     },
     /// Training was stopped by the user.
-    #[error("stopped after {steps} of {total_steps} steps; the adapter as it was is in {}", adapter.display())]
+    #[error(
+        "stopped after {steps} of {total_steps} steps; go on with `lingo train --resume {}`; the adapter as it was is \
+         in {}",
+        dir.display(),
+        dir.join("last").display()
+    )]
     Interrupted {
+        /// Who asked for it.
+        cause: StopCause,
         /// Optimizer steps taken.
         steps: u64,
         /// Steps of the whole run.
         total_steps: u64,
-        /// Where the unfinished adapter was saved.
-        adapter: PathBuf,
+        /// The run folder.
+        dir: PathBuf,
     },
     /// Rank control did not do what the method says.
     #[error(
@@ -121,10 +144,10 @@ pub enum RunError {
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
     /// A checkpoint cannot be read back.
-    #[error("cannot read back the checkpoint of evaluation {round}: {reason}")]
+    #[error("cannot read back the checkpoint of step {step}: {reason}")]
     Restore {
-        /// The evaluation.
-        round: usize,
+        /// The optimizer step.
+        step: u64,
         /// What is wrong.
         reason: String,
     },

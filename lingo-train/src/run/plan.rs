@@ -10,6 +10,7 @@ use crate::config::{Method, RunConfig};
 use crate::data::Rounds;
 use crate::flops::FlopsMeter;
 use crate::step::StepConfig;
+use crate::stopping::Stopping;
 use crate::task::Task;
 use crate::workers::{Compute, Workers};
 
@@ -60,7 +61,25 @@ impl Plan {
         }
     }
 
-    pub(super) fn workers(&self, compute: &Compute) -> Result<Workers, RunError> {
+    /// When patience is at its end.
+    pub(super) fn stopping(&self) -> Stopping {
+        let train = &self.config.train;
+        Stopping {
+            metric: train.stop_by,
+            patience: train.patience,
+            min_delta: train.min_delta,
+        }
+    }
+
+    /// Workers for this run; as many as `before` in a run that goes on.
+    pub(super) fn workers(
+        &self,
+        compute: &Compute,
+        before: Option<usize>,
+    ) -> Result<Workers, RunError> {
+        if let (Compute::Host { threads }, Some(count)) = (compute, before) {
+            return Ok(Workers::exactly(count, *threads)?);
+        }
         let parts = match self.config.adapter.method {
             // Each part has gradients of its own, here as large as the model.
             Method::Full => 1,

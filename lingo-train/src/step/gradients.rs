@@ -60,7 +60,9 @@ struct Squares {
 impl ModuleVisitor for Squares {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.sums.push(gradient.square().sum());
+            // Row by row first: one large sum is split among threads as it happens, and rounded accordingly.
+            let rows = gradient.square().sum_dim(D - 1);
+            self.sums.push(rows.sum());
         }
     }
 }

@@ -1,6 +1,8 @@
 //! A [`Trainee`] as Burn's learner sees it: a module whose records hold what is trained and what rank control
 //! remembers, never the frozen weights.
 
+use std::collections::HashMap;
+
 use burn::module::{
     Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     Param, ParamGroup, ParamId,
@@ -31,6 +33,16 @@ pub(super) fn trained_of(classifier: &Classifier) -> Vec<ParamId> {
         ids: Vec::new(),
     };
     classifier.visit(&mut ids);
+    ids.ids
+}
+
+/// All parameters, in the module's order.
+fn all(trained: &Trained) -> Vec<ParamId> {
+    let mut ids = Ids {
+        trained_only: false,
+        ids: Vec::new(),
+    };
+    trained.visit(&mut ids);
     ids.ids
 }
 
@@ -79,10 +91,18 @@ impl Module for Trainee {
                 self.recorded.len()
             )));
         }
+        let before = all(&self.trained);
         let mut trained = self.trained.try_load_record(record.allow_partial(true))?;
         trained.ranks.iter_mut().for_each(RankController::recount);
         trained.loss_scale.iter_mut().for_each(LossScale::recall);
-        Ok(Self { trained, ..self })
+        // Parameters take the ids of the record, which the optimizer's record knows them by.
+        let renamed: HashMap<ParamId, ParamId> = before.into_iter().zip(all(&trained)).collect();
+        let now = |id: &ParamId| renamed.get(id).copied().unwrap_or(*id);
+        Ok(Self {
+            recorded: self.recorded.iter().map(now).collect(),
+            trained,
+            ..self
+        })
     }
 
     fn collect_devices(&self, devices: Devices) -> Devices {

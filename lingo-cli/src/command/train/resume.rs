@@ -1,0 +1,73 @@
+//! `lingo train --resume`: what to go on with.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use lingo_train::checkpoint::{Found, MAY_DIFFER, find};
+use lingo_train::config::RunConfig;
+
+use super::load_config;
+use crate::args::RunArgs;
+
+/// The configuration of a run folder, and the newest checkpoint in it that is whole.
+pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found)> {
+    let file = dir.join("config.toml");
+    if !file.is_file() {
+        bail!(
+            "{} is no run folder: it has no config.toml; give the folder that `lingo train` wrote",
+            dir.display()
+        );
+    }
+    if dir.join("result.json").exists() {
+        bail!(
+            "{} holds a finished run, there is nothing left to do; to train on from what it learnt, set adapter.from \
+             in a new run file",
+            dir.display()
+        );
+    }
+    let free = MAY_DIFFER.iter().filter(|key| **key != "output.dir");
+    let free: Vec<&str> = free.copied().collect();
+    if let Some((key, _)) = args
+        .set
+        .iter()
+        .find(|(key, _)| !free.contains(&key.as_str()))
+    {
+        bail!(
+            "--set {key}: a run goes on as it began; with --resume only {} can be set",
+            free.join(", ")
+        );
+    }
+    let found = find(dir)?;
+    let args = RunArgs {
+        files: vec![file],
+        set: args.set.clone(),
+        device: args.device.clone(),
+    };
+    let mut config = load_config(&args)?;
+    let place = std::path::absolute(dir);
+    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
+
+    for damaged in &found.damaged {
+        note!("note        {damaged}; the checkpoint before it is used");
+    }
+    let (origin, run) = (&found.state.origin, &found.state.run);
+    note!(
+        "resume      behind step {}, with {} evaluations",
+        run.steps,
+        run.evaluations.len()
+    );
+    if origin.version != env!("CARGO_PKG_VERSION") {
+        note!(
+            "note        lingo {} began this run: what it gives from here on may differ in the last digits",
+            origin.version
+        );
+    }
+    if origin.device != config.device {
+        note!(
+            "note        the run was begun on {}: on {} it differs in the last digits",
+            origin.device,
+            config.device
+        );
+    }
+    Ok((config, found))
+}

@@ -1,0 +1,118 @@
+//! The newest checkpoint of a run folder that is whole.
+
+use std::fs;
+use std::path::Path;
+
+use burn::optim::OptimizerRecord;
+use burn::store::ModuleRecord;
+
+use super::kept::{Checkpoints, remove};
+use super::{CheckpointError, FOLDER, MODEL, OPTIMIZER, SavedState, name, step_of};
+
+/// A checkpoint to go on from.
+#[derive(Debug)]
+pub struct Found {
+    /// The checkpoint without its tensors.
+    pub state: SavedState,
+    /// What is wrong with newer ones.
+    pub damaged: Vec<String>,
+    dir: std::path::PathBuf,
+    /// Older ones, and what they know to be the best.
+    older: Vec<(u64, Option<u64>)>,
+}
+
+/// Finds the newest checkpoint in a run folder that is whole; nothing is touched.
+///
+/// # Errors
+/// If there is none, or another version of lingo wrote it.
+pub fn find(run: &Path) -> Result<Found, CheckpointError> {
+    let dir = run.join(FOLDER);
+    let mut steps = steps_in(&dir).unwrap_or_default();
+    steps.sort_unstable();
+    let mut damaged = Vec::new();
+    while let Some(step) = steps.pop() {
+        match whole(run, &dir.join(name(step))) {
+            Ok(state) => {
+                let known =
+                    |step: u64| Some((step, SavedState::read(&dir.join(name(step))).ok()?.best));
+                let older = steps.into_iter().filter_map(known).collect();
+                return Ok(Found {
+                    state,
+                    damaged,
+                    dir,
+                    older,
+                });
+            }
+            Err(error @ CheckpointError::Format { .. }) => return Err(error),
+            Err(error) => damaged.push(error.to_string()),
+        }
+    }
+    Err(CheckpointError::None {
+        dir: run.to_owned(),
+        damaged,
+    })
+}
+
+impl Found {
+    /// The tensors of the checkpoint: of the model and of the optimizer.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn tensors(&self) -> Result<(ModuleRecord, OptimizerRecord), CheckpointError> {
+        let dir = self.dir.join(name(self.state.run.steps));
+        let (model, optimizer) = (dir.join(MODEL), dir.join(OPTIMIZER));
+        Ok((
+            ModuleRecord::load(&model).map_err(|source| CheckpointError::Tensors {
+                path: model,
+                source,
+            })?,
+            OptimizerRecord::load(&optimizer).map_err(|source| CheckpointError::Tensors {
+                path: optimizer,
+                source,
+            })?,
+        ))
+    }
+
+    /// Removes what is no whole checkpoint, and goes on behind this one.
+    pub fn go_on(self) -> Checkpoints {
+        let step = self.state.run.steps;
+        let is_kept = |name: &str| {
+            step_of(name).is_some_and(|found| {
+                found == step || self.older.iter().any(|(older, _)| *older == found)
+            })
+        };
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            if name
+                .to_str()
+                .is_some_and(|name| name.starts_with("step-") && !is_kept(name))
+            {
+                remove(&entry.path());
+            }
+        }
+        let mut kept = self.older;
+        kept.push((step, self.state.best));
+        Checkpoints::going_on(self.dir, kept, self.state)
+    }
+}
+
+fn steps_in(dir: &Path) -> std::io::Result<Vec<u64>> {
+    let mut steps = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        steps.extend(entry?.file_name().to_str().and_then(step_of));
+    }
+    Ok(steps)
+}
+
+/// The state of a checkpoint, all parts of which are as they were written, the logs of the run included.
+fn whole(run: &Path, dir: &Path) -> Result<SavedState, CheckpointError> {
+    let state = SavedState::read(dir)?;
+    state.check_tensors(dir)?;
+    match state.logs.missing(run) {
+        Some(problem) => Err(CheckpointError::Damaged {
+            path: dir.to_owned(),
+            problem,
+        }),
+        None => Ok(state),
+    }
+}
