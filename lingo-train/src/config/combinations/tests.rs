@@ -141,6 +141,18 @@ fn each_task_has_the_papers_settings() {
 }
 
 #[test]
+fn human_histone_marks_alone_stop_early_by_the_loss() {
+    for row in ROWS {
+        let train = run(row.task, "opt-125m", "lingo").train;
+        let expected = match row.task {
+            "histone-human" => (10, MetricName::Loss),
+            _ => (0, row.metric),
+        };
+        assert_eq!((train.patience, train.stop_by), expected, "{}", row.task);
+    }
+}
+
+#[test]
 fn methods_but_lingo_have_no_prompt() {
     for (method, expected) in [
         ("full", Method::Full),
