@@ -200,6 +200,9 @@ pub struct BenchArgs {
     /// Steps to measure.
     #[arg(long, default_value_t = 20, value_parser = positive)]
     pub steps: usize,
+    /// Measure one pass through the training split instead: reading and batching, without a model.
+    #[arg(long)]
+    pub loader: bool,
 }
 
 /// What to do with run files.

@@ -123,7 +123,7 @@ impl Bank {
                 samples.into(),
                 self.batch_size,
                 encoder.pad,
-            ))
+            )?)
         });
         let loaders = loaders.collect::<Result<Vec<_>>>()?;
         for (number, adapter) in self.adapters.iter().enumerate() {

@@ -166,7 +166,7 @@ impl Scorer {
     /// Samples of the records, and their logits `[N, C]`.
     pub fn score(&self, records: &[Record]) -> Result<(Vec<Sample>, Vec<f32>)> {
         let samples = encode(&self.text, records)?;
-        let loader = EvalLoader::new(samples.clone().into(), self.batch_size, self.text.pad);
+        let loader = EvalLoader::new(samples.clone().into(), self.batch_size, self.text.pad)?;
         let bar = indicatif::ProgressBar::new(loader.num_items() as u64);
         let logits = evaluate::logits(&self.classifier, &loader, &self.workers, &|| bar.inc(1))?;
         bar.finish_and_clear();

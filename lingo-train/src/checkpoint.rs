@@ -18,7 +18,7 @@ pub use error::CheckpointError;
 pub use find::{Found, find};
 pub use kept::Checkpoints;
 pub use lock::RunLock;
-pub use origin::{MAY_DIFFER, Origin};
+pub use origin::{MAY_DIFFER, Origin, OriginError};
 pub use state::SavedState;
 
 /// The folder of a run that holds its checkpoints.

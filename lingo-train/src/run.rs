@@ -11,6 +11,7 @@ mod training;
 
 use std::path::PathBuf;
 
+use burn::data::dataset::DatasetError;
 use burn::module::Module;
 use lingo_core::adapter::target::Match;
 use lingo_core::flops::StepFlops;
@@ -27,6 +28,7 @@ pub use training::Surroundings;
 use crate::bench::{self, Speed};
 use crate::config::{Method, PromptConfig, RunConfig};
 use crate::data::all_alike;
+use crate::evaluate::EvaluateError;
 use crate::flops::{FlopsMeter, reference_step};
 use crate::saved::{self, Saved};
 use crate::step::{Clock, Trainee};
@@ -62,7 +64,8 @@ impl Run {
         let train = &config.train;
         let mut asked = vec![("train.select_by", train.select_by)];
         asked.extend((train.patience > 0).then_some(("train.stop_by", train.stop_by)));
-        let alike = all_alike(task.dev.iter().flat_map(|sample| &sample.label));
+        let known = task.dev.labels().collect::<Result<Vec<_>, _>>()?;
+        let alike = all_alike(known.iter().flatten());
         let undefined = asked
             .into_iter()
             .find(|(_, metric)| alike && metric.needs_two_labels());
@@ -124,7 +127,7 @@ impl Run {
     /// Measures training steps, each of one batch, instead of training.
     ///
     /// # Errors
-    /// If the system gives no threads.
+    /// If the system gives no threads, or a batch cannot be read.
     pub fn bench(
         mut self,
         compute: &Compute,
@@ -143,8 +146,8 @@ impl Run {
             self.plan.workers(compute, None)?,
             Clock::default(),
         );
-        Ok(bench::measure(
-            trainee, optimizer, rate, &batches, warmup, steps,
-        ))
+        let speed = bench::measure(trainee, optimizer, rate, &batches, warmup, steps);
+        let failed = |error: DatasetError| EvaluateError::Loader(error.to_string());
+        Ok(speed.map_err(failed)?)
     }
 }

@@ -4,7 +4,7 @@ mod encoder;
 mod fit;
 
 use std::fmt;
-use std::sync::Arc;
+use std::path::Path;
 
 use lingo_core::models::ModelConfig;
 
@@ -12,7 +12,7 @@ pub use encoder::{Layout, SequenceEncoder, TaskError, Text};
 pub use fit::{FitError, check_fit};
 
 use crate::config::RunConfig;
-use crate::data::{EncodingReport, Finding, GueData, Objective, Sample};
+use crate::data::{Cache, EncodingReport, Finding, LoadError, Objective, Samples, Splits};
 
 /// The three splits as samples.
 #[derive(Clone, Debug)]
@@ -22,11 +22,11 @@ pub struct Task {
     /// What is asked of a sequence.
     pub objective: Objective,
     /// Trained on.
-    pub train: Arc<[Sample]>,
+    pub train: Samples,
     /// Selected on.
-    pub dev: Arc<[Sample]>,
+    pub dev: Samples,
     /// Scored once, after selection.
-    pub test: Arc<[Sample]>,
+    pub test: Samples,
     /// What encoding did to all of them.
     pub report: EncodingReport,
     /// What a user should know of the data.
@@ -34,22 +34,17 @@ pub struct Task {
 }
 
 impl Task {
-    /// Reads and encodes the splits that `config` names, for the model.
+    /// Reads and encodes the splits that `config` names, for the model. While a file's tokens are stored on disk,
+    /// `progress` is told how many sequences there are.
     ///
     /// # Errors
-    /// If the data cannot be read or encoded.
+    /// If the data cannot be read, encoded or stored.
     pub fn load(
         config: &RunConfig,
         text: Option<Text>,
         model: &ModelConfig,
+        progress: &mut dyn FnMut(&Path, usize),
     ) -> Result<Self, TaskError> {
-        let files = config.data.files();
-        let data = GueData::load(
-            &files.train,
-            &files.dev,
-            &files.test,
-            config.data.labels.as_deref(),
-        )?;
         let layout = Layout::choose(config.tokenizer.kind, &config.prompt, text.as_ref(), model)?;
         let text = SequenceEncoder::new(
             text,
@@ -58,17 +53,32 @@ impl Task {
             config.restricts_vocabulary(),
             model,
         )?;
-        let (train, train_report) = text.encoder.encode(&data.train)?;
-        let (dev, dev_report) = text.encoder.encode(&data.dev)?;
-        let (test, test_report) = text.encoder.encode(&data.test)?;
+        let cache = Cache {
+            dir: config.data.cache(),
+            in_memory: (config.data.in_memory_mib as u64) << 20,
+        };
+        let files = config.data.files();
+        let mut report = EncodingReport::default();
+        let mut seen = Vec::new();
+        let mut splits = Splits::load::<LoadError>(
+            [&files.train, &files.dev, &files.test],
+            config.data.labels.as_deref(),
+            |path, wanted| {
+                let loaded = cache.load(path, wanted, &text.encoder, progress)?;
+                report = report.merge(loaded.report);
+                seen.extend(loaded.findings);
+                Ok(loaded.samples)
+            },
+        )?;
+        splits.findings.extend(seen);
         Ok(Self {
             text,
-            objective: data.objective,
-            train: train.into(),
-            dev: dev.into(),
-            test: test.into(),
-            report: train_report.merge(dev_report).merge(test_report),
-            findings: data.findings,
+            objective: splits.objective,
+            train: splits.train,
+            dev: splits.dev,
+            test: splits.test,
+            report,
+            findings: splits.findings,
         })
     }
 }
@@ -116,6 +126,9 @@ impl fmt::Display for Task {
                 f,
                 "\n            {rows} tokens can occur, the table keeps their rows"
             )?;
+        }
+        if let Some(store) = self.train.store() {
+            write!(f, "\n            kept in {}", store.path().display())?;
         }
         for finding in &self.findings {
             write!(f, "\nnote        {finding}")?;

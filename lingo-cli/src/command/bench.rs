@@ -1,13 +1,22 @@
 //! `lingo bench`.
 
-use anyhow::{Result, bail};
+use std::time::Instant;
 
-use super::train::{load_config, prepare};
+use anyhow::{Result, bail};
+use lingo_train::bench::measure_loader;
+use lingo_train::config::RunConfig;
+use weights_import::Checkpoint;
+
+use super::train::{load_config, load_task, prepare};
 use crate::args::BenchArgs;
+use crate::hub::locate;
 
 /// Measures training steps and prints JSON.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let config = load_config(&args.run)?;
+    if args.loader {
+        return loader(&config);
+    }
     let (run, selected) = prepare(config)?;
     note!("{run}");
     let asked = args.warmup + args.steps;
@@ -18,6 +27,18 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         );
     }
     let speed = run.bench(&selected.compute, args.warmup, args.steps)?;
+    result!("{}", serde_json::to_string_pretty(&speed)?);
+    Ok(())
+}
+
+/// Measures a pass through the training split and prints JSON.
+fn loader(config: &RunConfig) -> Result<()> {
+    let checkpoint = Checkpoint::open(&locate(&config.model)?.path)?;
+    let start = Instant::now();
+    let task = load_task(config, &checkpoint)?;
+    let ready_secs = start.elapsed().as_secs_f64();
+    note!("{task}");
+    let speed = measure_loader(&task, config, ready_secs)?;
     result!("{}", serde_json::to_string_pretty(&speed)?);
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burn::train::renderer::MetricsRenderer;
+use indicatif::{ProgressBar, ProgressStyle};
 use lingo_train::checkpoint::Found;
 use lingo_train::config::{Method, Resolved, RunConfig};
 use lingo_train::result::RunResult;
@@ -111,7 +112,7 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
         config.model.display(),
         checkpoint.format()
     );
-    let task = Task::load(&config, text(&checkpoint)?, checkpoint.config())?;
+    let task = load_task(&config, &checkpoint)?;
     let loading = Loading {
         device: selected.device.clone().autodiff(),
         precision: config.train.precision,
@@ -121,6 +122,24 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
     let backbone = load_backbone(&mut checkpoint, &task.text, &selected, loading)?;
     let run = Run::prepare(config, task, checkpoint.config(), backbone)?;
     Ok((run.with_model_files(checkpoint.files()), selected))
+}
+
+/// Reads and tokenises the data; large files take a while, and a bar tells how far they are.
+pub fn load_task(config: &RunConfig, checkpoint: &Checkpoint) -> Result<Task> {
+    let style = ProgressStyle::with_template("{msg}: {human_pos} sequences tokenised");
+    let bar = ProgressBar::no_length().with_style(style.context("progress bar")?);
+    let mut progress = |path: &Path, done: usize| {
+        bar.set_message(path.display().to_string());
+        bar.set_position(done as u64);
+    };
+    let task = Task::load(
+        config,
+        text(checkpoint)?,
+        checkpoint.config(),
+        &mut progress,
+    )?;
+    bar.finish_and_clear();
+    Ok(task)
 }
 
 fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {

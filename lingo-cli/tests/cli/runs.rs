@@ -1,6 +1,6 @@
 //! What a run leaves behind.
 
-use crate::place::{Place, refused, stdout, succeeded};
+use crate::place::{Place, refused, stderr, stdout, succeeded};
 
 /// Matrices that the default targets match in the quickstart's model: five in each of two layers.
 const MATRICES: f64 = 10.0;
@@ -384,4 +384,60 @@ fn whoever_may_read_new_files_may_read_a_run() {
     for name in ["config.toml", "result.json", "best/adapter.safetensors"] {
         assert_eq!(mode(&format!("run/{name}")), expected, "{name}");
     }
+}
+
+#[test]
+fn tokens_from_disk_train_the_same_adapter_as_tokens_in_memory() {
+    let place = Place::trained("adaptive-rank-sampling", &["--set", "train.epochs=2"]);
+    let held = std::fs::read(place.path("run/best/adapter.safetensors")).unwrap();
+    let on_disk = [
+        "--overwrite",
+        "--set",
+        "train.epochs=2",
+        "--set",
+        "data.in_memory_mib=0",
+        "--set",
+        "data.cache=tokens",
+    ];
+    // Made, found again, and found damaged.
+    for round in 0..3 {
+        let output = place.train(&on_disk);
+        succeeded(&output);
+        let said = stderr(&output);
+        assert!(
+            said.contains("kept in") && said.contains(".tokens"),
+            "{said}"
+        );
+        assert_eq!(said.contains("has been made anew"), round == 2, "{said}");
+        let stored = std::fs::read(place.path("run/best/adapter.safetensors")).unwrap();
+        assert!(stored == held, "round {round}");
+        let files: Vec<_> = place.path("tokens").read_dir().unwrap().collect();
+        assert_eq!(files.len(), 3);
+        if round == 1 {
+            let path = files[0].as_ref().unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        }
+    }
+    let output = place.lingo(&[&["bench", "run.toml", "--loader"], &on_disk[3..]].concat());
+    succeeded(&output);
+    place.write("speed.json", &output.stdout);
+    assert_eq!(place.json("speed.json")["sequences"], 96);
+}
+
+#[test]
+fn sequences_that_test_shares_with_training_are_told_before_training() {
+    let place = Place::new();
+    let train = place.text("data/train.csv");
+    let shared: Vec<&str> = train.lines().skip(1).take(3).collect();
+    let test = place.text("data/test.csv");
+    place.write("data/test.csv", test + &shared.join("\n") + "\n");
+    place.run_file("lora");
+    let output = place.train(&["--set", "train.epochs=1"]);
+    succeeded(&output);
+    let said = stderr(&output);
+    assert!(
+        said.contains("3 sequences of") && said.contains("train.csv too"),
+        "{said}"
+    );
 }

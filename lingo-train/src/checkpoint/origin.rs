@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config::{ConfigError, RunConfig};
-use crate::data::{Label, Sample};
+use crate::data::{Samples, StoreError};
 
 /// The keys of a run file that may differ in a run that goes on: where things are and how often they are saved.
-pub const MAY_DIFFER: [&str; 9] = [
+pub const MAY_DIFFER: [&str; 10] = [
     "model",
     "device",
+    "data.cache",
     "data.dir",
     "data.train",
     "data.dev",
@@ -21,6 +22,17 @@ pub const MAY_DIFFER: [&str; 9] = [
     "train.checkpoint_every",
     "output.dir",
 ];
+
+/// Why it cannot be told what a run follows from.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// The configuration cannot be written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Samples cannot be read.
+    #[error(transparent)]
+    Samples(#[from] StoreError),
+}
 
 /// All that decides how a run goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,21 +55,22 @@ impl Origin {
     /// What a run with these settings, splits and weights follows from.
     ///
     /// # Errors
-    /// If a path in the configuration is not valid Unicode.
+    /// If a path in the configuration is not valid Unicode, or samples cannot be read.
     pub fn new(
         config: &RunConfig,
-        splits: [&[Sample]; 3],
+        splits: [&Samples; 3],
         model: &impl Module,
         device: &str,
         workers: usize,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, OriginError> {
+        let [train, dev, test] = splits;
         let mut table = Table::try_from(config).map_err(ConfigError::Write)?;
         for key in MAY_DIFFER {
             remove(&mut table, key);
         }
         Ok(Self {
             config: table,
-            splits: splits.map(of_samples),
+            splits: [train.digest()?, dev.digest()?, test.digest()?],
             weights: of_weights(model),
             device: device.to_owned(),
             workers,
@@ -116,25 +129,6 @@ fn flat(table: &Table) -> Vec<(String, String)> {
             other => vec![(key.clone(), other.to_string())],
         })
         .collect()
-}
-
-fn of_samples(samples: &[Sample]) -> String {
-    let mut hasher = Hasher::new();
-    let mut bytes = Vec::new();
-    for sample in samples {
-        bytes.clear();
-        bytes.extend((sample.ids.len() as u64).to_le_bytes());
-        bytes.extend(sample.ids.iter().flat_map(|id| id.to_le_bytes()));
-        match &sample.label {
-            None => bytes.push(0),
-            Some(Label::Class(class)) => bytes.extend((1 + *class as u64).to_le_bytes()),
-            Some(Label::Marks(marks)) => {
-                bytes.extend(marks.iter().map(|mark| mark.map_or(2, u8::from)));
-            }
-        }
-        hasher.update(&bytes);
-    }
-    hasher.finalize().to_hex().to_string()
 }
 
 fn of_weights(model: &impl Module) -> String {

@@ -65,6 +65,8 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
         dev,
         test,
         labels: read_labels(reader),
+        in_memory_mib: reader.count("data.in_memory_mib", 0).unwrap_or(64),
+        cache: reader.path_here("data.cache"),
     };
     if data.dir.is_none() && (data.train.is_none() || data.dev.is_none() || data.test.is_none()) {
         // Keys that are there but unusable have been reported already.

@@ -33,9 +33,29 @@ pub struct DataConfig {
     /// Default: the column `label`, of a class or a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
+    /// `data.in_memory_mib`: files up to this size are tokenised at each start and held in memory; larger ones are tokenised
+    /// once, into `data.cache`, and read from there, in constant memory. Default 64.
+    pub in_memory_mib: usize,
+    /// `data.cache`: the folder of tokens of large files, each named by a hash of what it is made of. Any of them may be
+    /// deleted. Default `lingo` in the user's folder of caches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
 }
 
 impl DataConfig {
+    /// The folder of tokens of large files.
+    pub fn cache(&self) -> PathBuf {
+        let folder = |name: &str| std::env::var_os(name).filter(|folder| !folder.is_empty());
+        let user = || folder("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || folder("HOME").or_else(|| folder("USERPROFILE"));
+        let below_home = || Some(PathBuf::from(home()?).join(".cache"));
+        let named = self.cache.clone();
+        named.unwrap_or_else(|| {
+            let caches = user().or_else(below_home);
+            caches.unwrap_or_else(std::env::temp_dir).join("lingo")
+        })
+    }
+
     /// The file of each split.
     pub fn files(&self) -> DataFiles {
         // A checked configuration has the folder wherever a file is not named.

@@ -13,13 +13,20 @@ const MOST_OUTPUTS: usize = 65_536;
 
 /// What is asked of a table's labels.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted<'a> {
+pub(crate) enum Wanted<'a> {
     /// Nothing: they are not looked at.
     Nothing,
     /// What they are: those of these names, or else the column `label`.
     Any(Option<&'a [String]>),
     /// That each record has one of this kind.
     Of(&'a Objective),
+}
+
+impl Wanted<'_> {
+    /// Whether it is a training split that they are wanted of.
+    pub(crate) fn is_of_training(self) -> bool {
+        matches!(self, Self::Any(_))
+    }
 }
 
 /// The columns that hold the labels of a table.

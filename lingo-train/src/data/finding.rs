@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::label::{Label, Objective};
+use super::tokenize::EncodingReport;
 
 /// Names that are told; of more, how many there are must do.
 const TOLD: usize = 5;
@@ -39,19 +40,43 @@ pub enum Finding {
         /// How many they are.
         examples: usize,
     },
+    /// Some sequences of a split are in another one too: what is measured on them is memory.
+    Duplicates {
+        /// The file of the split that they should not be known to.
+        path: PathBuf,
+        /// The file of the other one.
+        other: PathBuf,
+        /// How many different sequences.
+        count: usize,
+    },
+    /// Stored tokens were damaged, and have been made anew.
+    MadeAnew {
+        /// Their file.
+        path: PathBuf,
+        /// What was wrong with it.
+        reason: &'static str,
+    },
 }
 
 impl Finding {
+    /// What of a training split is not trained on.
+    pub(super) fn left_out(path: &Path, report: EncodingReport) -> Option<Self> {
+        (report.left_out > 0).then(|| Self::NothingKnown {
+            path: path.to_owned(),
+            examples: report.left_out,
+        })
+    }
+
     /// What there is to tell of a split's labels.
-    pub(super) fn of<'a>(
+    pub(super) fn of(
         path: &Path,
-        labels: impl Iterator<Item = &'a Label>,
+        labels: impl Iterator<Item = Label>,
         objective: &Objective,
     ) -> Option<Self> {
         let path = path.to_owned();
         match objective {
             Objective::Classes(classes) => {
-                let present: BTreeSet<usize> = labels.filter_map(Label::class).collect();
+                let present: BTreeSet<usize> = labels.filter_map(|label| label.class()).collect();
                 let missing = (0..*classes).filter(|class| !present.contains(class));
                 let classes: Vec<usize> = missing.collect();
                 (!classes.is_empty()).then_some(Self::MissingClasses { path, classes })
@@ -79,7 +104,7 @@ impl Finding {
 }
 
 /// For how many examples each label does not hold, and for how many it does.
-fn count<'a>(labels: impl Iterator<Item = &'a Label>, outputs: usize) -> Vec<[usize; 2]> {
+fn count(labels: impl Iterator<Item = Label>, outputs: usize) -> Vec<[usize; 2]> {
     let mut counts = vec![[0; 2]; outputs];
     for label in labels {
         for (counts, mark) in counts.iter_mut().zip(label.marks()) {
@@ -101,6 +126,21 @@ impl fmt::Display for Finding {
                     names.join(", "),
                 );
                 write!(f, "{} has no example of {class} {names}", path.display())
+            }
+            Finding::MadeAnew { path, reason } => {
+                write!(
+                    f,
+                    "{} was damaged ({reason}) and has been made anew",
+                    path.display()
+                )
+            }
+            Finding::Duplicates { path, other, count } => {
+                let (sequences, are) = match count {
+                    1 => ("sequence", "is"),
+                    _ => ("sequences", "are"),
+                };
+                let (path, other) = (path.display(), other.display());
+                write!(f, "{count} {sequences} of {path} {are} in {other} too")
             }
             Finding::ConstantLabels {
                 path,
@@ -157,7 +197,7 @@ mod tests {
             .collect();
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let objective = Objective::Labels(names);
-        let finding = Finding::of(Path::new("dev.csv"), labels.iter(), &objective);
+        let finding = Finding::of(Path::new("dev.csv"), labels.into_iter(), &objective);
         finding.map(|finding| finding.to_string())
     }
 

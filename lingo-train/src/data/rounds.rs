@@ -11,29 +11,26 @@ use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
 
-use super::batch::{Batch, plan_epoch, plan_eval};
-use super::label::Label;
-use super::tokenize::Sample;
+use super::batch::Batch;
+use super::order::{self, EpochOrder};
+use super::samples::Samples;
+use super::store::StoreError;
 
 /// What all views of a training stream share, immutable.
 #[derive(Debug)]
 struct Stream {
-    samples: Arc<[Sample]>,
-    lengths: Vec<usize>,
-    /// How much is known of each sample.
-    known: Vec<u32>,
-    batch_size: usize,
+    samples: Samples,
+    order: EpochOrder,
     /// Batches of an optimizer step.
     accumulation: usize,
     pad: u32,
-    seed: u64,
     /// The positions at which rounds end, ascending.
     ends: Vec<usize>,
 }
 
 impl Stream {
     fn epoch_batches(&self) -> usize {
-        self.samples.len().div_ceil(self.batch_size)
+        self.order.batches()
     }
 
     /// The positions of the round that is next.
@@ -68,7 +65,7 @@ impl Rounds {
     /// # Panics
     /// If there are no samples, or `batch_size` or `accumulation` is 0.
     pub fn new(
-        samples: Arc<[Sample]>,
+        samples: Samples,
         batch_size: usize,
         accumulation: usize,
         pad: u32,
@@ -76,19 +73,12 @@ impl Rounds {
         ends: Vec<usize>,
     ) -> Self {
         assert!(!samples.is_empty(), "there is something to train on");
-        assert!(batch_size > 0, "batches hold something");
         assert!(accumulation > 0, "steps have batches");
-        let lengths = samples.iter().map(|sample| sample.ids.len()).collect();
-        let known = |sample: &Sample| sample.label.as_ref().map_or(0, Label::known) as u32;
-        let known = samples.iter().map(known).collect();
         let stream = Stream {
+            order: EpochOrder::new(samples.clone(), batch_size, seed),
             samples,
-            lengths,
-            known,
-            batch_size,
             accumulation,
             pad,
-            seed,
             ends,
         };
         Self {
@@ -142,7 +132,7 @@ impl DataLoader<Batch> for Rounds {
             stream: &self.stream,
             total: positions.len(),
             positions,
-            plan: None,
+            pool: None,
             step: None,
         })
     }
@@ -172,44 +162,54 @@ struct Round<'a> {
     stream: &'a Stream,
     positions: Range<usize>,
     total: usize,
-    /// The plan of the epoch that the last batch came from.
-    plan: Option<(usize, Vec<Vec<usize>>)>,
+    /// The epoch and pool that the last batch came from, and its batches.
+    pool: Option<([usize; 2], Vec<Vec<usize>>)>,
     /// The step that the last batch belongs to, and how much is known of its batches.
     step: Option<(usize, usize)>,
 }
 
 impl Round<'_> {
     /// The samples of the batch at a position of the stream.
-    fn batch(&mut self, position: usize) -> &[usize] {
-        let stream = self.stream;
-        let epoch = position / stream.epoch_batches();
-        let plan = match self.plan.take() {
-            Some((of, plan)) if of == epoch => plan,
-            _ => plan_epoch(
-                &stream.lengths,
-                stream.batch_size,
-                stream.seed,
-                epoch as u64,
-            ),
+    fn batch(&mut self, position: usize) -> Result<&[usize], StoreError> {
+        let order = &self.stream.order;
+        let (epoch, batch) = (position / order.batches(), position % order.batches());
+        let (pool, place) = EpochOrder::pool_of(batch);
+        let batches = match self.pool.take() {
+            Some((of, batches)) if of == [epoch, pool] => batches,
+            _ => order.pool(epoch, pool)?,
         };
-        &self.plan.insert((epoch, plan)).1[position % stream.epoch_batches()]
+        Ok(&self.pool.insert(([epoch, pool], batches)).1[place])
     }
 
     /// How much is known of all batches of the step that the batch at a position belongs to.
-    fn known_in_step(&mut self, position: usize) -> usize {
+    fn known_in_step(&mut self, position: usize) -> Result<usize, StoreError> {
         let stream = self.stream;
         let step = position / stream.accumulation;
         if let Some((of, known)) = self.step
             && of == step
         {
-            return known;
+            return Ok(known);
         }
         let batches = step * stream.accumulation..(step + 1) * stream.accumulation;
-        let known = |sample: &usize| stream.known[*sample] as usize;
-        let known = batches.map(|at| self.batch(at).iter().map(known).sum::<usize>());
-        let known = known.sum();
+        let mut known = 0;
+        for at in batches {
+            for sample in self.batch(at)? {
+                known += stream.samples.known(*sample)?;
+            }
+        }
         self.step = Some((step, known));
-        known
+        Ok(known)
+    }
+
+    fn collated(&mut self, position: usize) -> Result<Batch, StoreError> {
+        let stream = self.stream;
+        let known_in_step = self.known_in_step(position)?;
+        let indices = self.batch(position)?.to_vec();
+        let batch = collate(position, &stream.samples, indices, stream.pad)?;
+        Ok(Batch {
+            known_in_step,
+            ..batch
+        })
     }
 }
 
@@ -218,15 +218,20 @@ impl Iterator for Round<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let position = self.positions.next()?;
-        let stream = self.stream;
-        let known_in_step = self.known_in_step(position);
-        let indices = self.batch(position);
-        let batch = Batch::collate(position as u64, &stream.samples, indices, stream.pad);
-        Some(Ok(Batch {
-            known_in_step,
-            ..batch
-        }))
+        Some(self.collated(position).map_err(DatasetError::new))
     }
+}
+
+/// The batch of the samples at `indices`.
+fn collate(
+    number: usize,
+    samples: &Samples,
+    indices: Vec<usize>,
+    pad: u32,
+) -> Result<Batch, StoreError> {
+    let of_batch = indices.iter().map(|index| samples.get(*index));
+    let of_batch = of_batch.collect::<Result<_, _>>()?;
+    Ok(Batch::collate(number as u64, of_batch, indices, pad))
 }
 
 impl DataLoaderIterator<Batch> for Round<'_> {
@@ -238,7 +243,7 @@ impl DataLoaderIterator<Batch> for Round<'_> {
 /// The batches of an evaluation, the same at each call of `iter`.
 #[derive(Debug, Clone)]
 pub struct EvalLoader {
-    samples: Arc<[Sample]>,
+    samples: Samples,
     plan: Arc<[Vec<usize>]>,
     pad: u32,
     window: Range<usize>,
@@ -247,18 +252,20 @@ pub struct EvalLoader {
 impl EvalLoader {
     /// All samples once, in batches of similar length; [`Batch::indices`] says where each stands in the data.
     ///
+    /// # Errors
+    /// If the length of a sample cannot be read.
+    ///
     /// # Panics
     /// If `batch_size` is 0.
-    pub fn new(samples: Arc<[Sample]>, batch_size: usize, pad: u32) -> Self {
-        let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
-        let plan = plan_eval(&lengths, batch_size);
+    pub fn new(samples: Samples, batch_size: usize, pad: u32) -> Result<Self, StoreError> {
+        let plan = order::evaluation(&samples, batch_size)?;
         let window = 0..plan.len();
-        Self {
+        Ok(Self {
             samples,
             plan: plan.into(),
             pad,
             window,
-        }
+        })
     }
 
     /// Number of samples in the data.
@@ -306,12 +313,9 @@ impl Iterator for Evaluation<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let position = self.positions.next()?;
         let loader = self.loader;
-        Some(Ok(Batch::collate(
-            position as u64,
-            &loader.samples,
-            &loader.plan[position],
-            loader.pad,
-        )))
+        let indices = loader.plan[position].clone();
+        let batch = collate(position, &loader.samples, indices, loader.pad);
+        Some(batch.map_err(DatasetError::new))
     }
 }
 
@@ -335,15 +339,17 @@ fn progress(done: usize, total: usize) -> Progress {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::batch::tests::Draws;
+    use super::super::label::Label;
+    use super::super::tokenize::Sample;
     use super::*;
 
-    fn samples(count: usize) -> Arc<[Sample]> {
+    fn samples(count: usize) -> Samples {
         let mut draws = Draws::new(2);
         let sample = |index: usize| Sample {
             ids: vec![index as u32; 1 + draws.below(30)],
             label: Some(Label::Class(index % 2)),
         };
-        (0..count).map(sample).collect()
+        (0..count).map(sample).collect::<Vec<_>>().into()
     }
 
     fn rounds(total: usize, of: usize) -> Rounds {
@@ -361,9 +367,9 @@ mod tests {
         assert_eq!(rounds.epoch_batches(), 6);
         let found: Vec<Vec<Vec<usize>>> = (0..4).map(|_| take(&rounds)).collect();
         assert_eq!(found.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4, 3]);
-        let lengths: Vec<usize> = samples(21).iter().map(|sample| sample.ids.len()).collect();
+        let order = EpochOrder::new(samples(21), 4, 42);
         let planned: Vec<Vec<usize>> = (0..3)
-            .flat_map(|epoch| plan_epoch(&lengths, 4, 42, epoch))
+            .flat_map(|epoch| order.pool(epoch, 0).unwrap())
             .take(15)
             .collect();
         assert_eq!(found.concat(), planned);
@@ -406,7 +412,7 @@ mod tests {
                 [mark(index.is_multiple_of(2)), mark(index.is_multiple_of(5))].into(),
             )),
         };
-        let samples: Arc<[Sample]> = (0..21).map(sample).collect();
+        let samples: Samples = (0..21).map(sample).collect::<Vec<_>>().into();
         // Steps of 4 batches run over the ends of epochs of 6, and rounds of 8 begin and end with a step.
         let rounds = Rounds::new(samples, 4, 4, 1, 42, vec![8, 16, 20]);
         let mut batches = Vec::new();
@@ -457,7 +463,7 @@ mod tests {
 
     #[test]
     fn an_evaluation_holds_each_sample_once_and_can_be_repeated_and_sliced() {
-        let loader = EvalLoader::new(samples(21), 4, 1);
+        let loader = EvalLoader::new(samples(21), 4, 1).unwrap();
         let found = take(&loader);
         let mut all = found.concat();
         all.sort_unstable();

@@ -1,69 +1,104 @@
 //! Records out of a CSV file, whose columns are found by name.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 
 use super::answers::{Answers, Wanted};
 use super::record::{DataError, Record, normalise};
 
-/// Reads the columns `sequence` and `id`, in any order and case, and those of labels that are wanted; others are ignored.
-pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Vec<Record>, DataError> {
-    if let Some(reason) = compressed(path) {
-        let path = path.to_owned();
-        return Err(DataError::Format { path, reason });
-    }
-    let file = File::open(path).map_err(|source| DataError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
-    let header = reader
-        .headers()
-        .map_err(|error| csv_error(path, error))?
-        .clone();
-    let column = |name: &str| {
-        header
-            .iter()
-            .position(|title| title.eq_ignore_ascii_case(name))
-    };
-    let needed = |name: &'static str| {
-        column(name).ok_or_else(|| DataError::Column {
-            path: path.to_owned(),
-            column: name.to_owned(),
-            found: header.iter().map(String::from).collect(),
-        })
-    };
-    if header.iter().all(str::is_empty) {
-        return Err(DataError::Empty {
-            path: path.to_owned(),
-        });
-    }
-    let sequence = needed("sequence")?;
-    let mut answers = Answers::find(path, &header, wanted)?;
-    let id = column("id");
+/// The rows of a table, one after the other.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    path: PathBuf,
+    reader: Reader<File>,
+    row: StringRecord,
+    sequence: usize,
+    answers: Answers<'a>,
+    id: Option<usize>,
+    read: usize,
+}
 
-    let mut records = Vec::new();
-    let mut row = StringRecord::new();
-    while reader
-        .read_record(&mut row)
-        .map_err(|error| csv_error(path, error))?
-    {
-        let line = row.position().map_or(0, |position| position.line());
-        let number = records.len();
-        records.push(Record {
-            id: id.map_or_else(|| number.to_string(), |id| row[id].to_string()),
-            sequence: parse_sequence(path, line, &row[sequence])?,
-            label: answers.read(path, line, &row)?,
-        });
-    }
-    if records.is_empty() {
-        return Err(DataError::Empty {
+impl<'a> Rows<'a> {
+    /// Finds the columns `sequence` and `id`, in any order and case, and those of labels that are wanted; others are
+    /// ignored.
+    pub(crate) fn open(path: &Path, wanted: Wanted<'a>) -> Result<Self, DataError> {
+        if let Some(reason) = compressed(path) {
+            let path = path.to_owned();
+            return Err(DataError::Format { path, reason });
+        }
+        let file = File::open(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
-        });
+            source,
+        })?;
+        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
+        let header = reader
+            .headers()
+            .map_err(|error| csv_error(path, error))?
+            .clone();
+        let column = |name: &str| {
+            header
+                .iter()
+                .position(|title| title.eq_ignore_ascii_case(name))
+        };
+        if header.iter().all(str::is_empty) {
+            return Err(DataError::Empty {
+                path: path.to_owned(),
+            });
+        }
+        let sequence = column("sequence").ok_or_else(|| DataError::Column {
+            path: path.to_owned(),
+            column: "sequence".to_owned(),
+            found: header.iter().map(String::from).collect(),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            sequence,
+            answers: Answers::find(path, &header, wanted)?,
+            id: column("id"),
+            reader,
+            row: StringRecord::new(),
+            read: 0,
+        })
     }
-    Ok(records)
+
+    fn record(&mut self) -> Result<Option<Record>, DataError> {
+        let more = self.reader.read_record(&mut self.row);
+        if !more.map_err(|error| csv_error(&self.path, error))? {
+            return match self.read {
+                0 => Err(DataError::Empty {
+                    path: self.path.clone(),
+                }),
+                _ => Ok(None),
+            };
+        }
+        let (path, row) = (&self.path, &self.row);
+        let line = row.position().map_or(0, |position| position.line());
+        let number = self.read;
+        self.read += 1;
+        Ok(Some(Record {
+            id: self
+                .id
+                .map_or_else(|| number.to_string(), |id| row[id].to_string()),
+            sequence: parse_sequence(path, line, &row[self.sequence])?,
+            label: self.answers.read(path, line, row)?,
+        }))
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Record, DataError>;
+
+    /// The next row; whoever goes on after an error gets the same or worse.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.record().transpose()
+    }
+}
+
+/// All rows of a table.
+pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Vec<Record>, DataError> {
+    Rows::open(path, wanted)?.collect()
 }
 
 /// Why a file with this name is not read, if it looks compressed.

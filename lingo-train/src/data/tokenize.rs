@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
 use tokenizers::{Encoding, Tokenizer};
 
 use super::dna_tokens::{DnaTokens, ambiguous};
@@ -67,8 +68,11 @@ pub enum EncodeError {
 }
 
 /// What encoding did, over all records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct EncodingReport {
+    /// Records of which nothing is known, left out of a training split.
+    #[serde(default)]
+    pub left_out: usize,
     /// Records encoded.
     pub sequences: usize,
     /// Base pairs in them.
@@ -96,6 +100,7 @@ impl EncodingReport {
     /// Both reports as one.
     pub fn merge(self, other: EncodingReport) -> EncodingReport {
         EncodingReport {
+            left_out: self.left_out + other.left_out,
             sequences: self.sequences + other.sequences,
             bp: self.bp + other.bp,
             dna_tokens: self.dna_tokens + other.dna_tokens,
@@ -184,7 +189,42 @@ impl Encoder {
         Self { rows, ..self }
     }
 
-    /// Encodes records, texts in parallel, in their order.
+    /// Rows of the embedding table that samples can name.
+    pub fn rows(&self) -> usize {
+        match &self.vocabulary {
+            Some(vocabulary) => vocabulary.rows(),
+            None => self.rows,
+        }
+    }
+
+    /// What all encoders that make the same samples of the same records have in common.
+    pub fn fingerprint(&self) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |part: &str| {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        };
+        match &self.input {
+            Input::Text(tokenizer, prompt) => {
+                add("text");
+                // A tokenizer that cannot be written has no file either.
+                add(&tokenizer.to_string(false).unwrap_or_default());
+                add(&format!("{prompt:?}"));
+            }
+            Input::Pieces(pieces) => add(&format!("{pieces:?}")),
+        }
+        let Self {
+            around,
+            max_tokens,
+            vocabulary,
+            rows,
+            ..
+        } = self;
+        add(&format!("{around:?} {max_tokens} {vocabulary:?} {rows}"));
+        hasher.finalize()
+    }
+
+    /// Encodes records, in parallel, in their order.
     ///
     /// Where an input is too long, tokens of DNA are dropped from its end: those that lie in the prefix or reach into
     /// the suffix are always kept, and at least one token of DNA.
@@ -217,7 +257,7 @@ impl Encoder {
                     .collect())
             }
             Input::Pieces(pieces) => Ok(records
-                .iter()
+                .par_iter()
                 .map(|record| Tokens::of_pieces(record, pieces))
                 .collect()),
         }
@@ -262,6 +302,7 @@ impl Encoder {
             }
         }
         let report = EncodingReport {
+            left_out: 0,
             sequences: 1,
             bp: record.sequence.len(),
             dna_tokens: dna.len(),

@@ -33,6 +33,11 @@ pub struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// Rows of the table: those that are kept, then those of a task's own tokens.
+    pub fn rows(&self) -> usize {
+        self.ids.len() + self.added.len()
+    }
+
     /// Keeps the given ids.
     pub fn new(ids: impl IntoIterator<Item = u32>) -> Self {
         let ids: BTreeSet<u32> = ids.into_iter().collect();

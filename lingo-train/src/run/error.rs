@@ -7,8 +7,9 @@ use lingo_core::adapter::target::UnmatchedTarget;
 use lingo_core::rank::schedule::NoRoom;
 use lingo_core::weights::WeightError;
 
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{CheckpointError, OriginError};
 use crate::config::ConfigError;
+use crate::data::StoreError;
 use crate::evaluate::EvaluateError;
 use crate::metric::MetricName;
 use crate::record::{LedgerError, RecordError};
@@ -140,6 +141,12 @@ pub enum RunError {
         /// The method's name.
         method: &'static str,
     },
+    /// It cannot be told what the run follows from.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// The tokens of a large file cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// An evaluation failed.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),

@@ -105,10 +105,11 @@ impl Training {
     pub(super) fn score(self, chosen: Chosen) -> Result<RunResult, RunError> {
         let (train, task) = (&self.plan.config.train, &self.plan.task);
         let (classifier, manifest) = (&chosen.trainee.trained.classifier, chosen.manifest);
-        let test = EvalLoader::new(task.test.clone(), train.eval_batch_size, task.text.pad);
+        let test = EvalLoader::new(task.test.clone(), train.eval_batch_size, task.text.pad)?;
         let logits = evaluate::logits(classifier, &test, &self.workers, &|| {})?;
         let train_secs = self.clock.elapsed_secs();
-        let labels = task.test.iter().map(|sample| sample.label.as_ref());
+        let labels = task.test.labels().collect::<Result<Vec<_>, _>>()?;
+        let labels = labels.iter().map(Option::as_ref);
         let mut test =
             evaluate::score(&logits, &task.objective, labels).map_err(EvaluateError::from)?;
         let mut dev = chosen.evaluation.scores;

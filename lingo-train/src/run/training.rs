@@ -111,7 +111,7 @@ impl Training {
         }
         let lock = RunLock::take(&dir)?;
         let task = &plan.task;
-        let splits = [&task.train, &task.dev, &task.test].map(|split| &split[..]);
+        let splits = [&task.train, &task.dev, &task.test];
         let origin = Origin::new(&plan.config, splits, classifier, device, workers.count())?;
         let differences = before.map_or(Vec::new(), |before| before.differences(&origin));
         if !differences.is_empty() {
@@ -206,7 +206,7 @@ impl Training {
         };
         let batches = plan.batches();
         batches.seek(done, steps as usize * length.accumulation);
-        let dev = EvalLoader::new(task.dev.clone(), train.eval_batch_size, task.text.pad);
+        let dev = EvalLoader::new(task.dev.clone(), train.eval_batch_size, task.text.pad)?;
         let mut training = SupervisedTraining::new(&self.dir, Arc::new(batches), Arc::new(dev))
             .with_application_logger(None)
             .with_metric_logger(InMemoryMetricLogger::new())

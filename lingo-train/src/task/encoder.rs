@@ -5,7 +5,7 @@ use tokenizers::Tokenizer;
 
 use crate::config::{PromptConfig, TokenizerKind};
 use crate::data::{
-    DataError, DnaTokens, EncodeError, Encoder, LETTERS, NucleotideTransformer, OverlappingKmers,
+    DnaTokens, EncodeError, Encoder, LETTERS, LoadError, NucleotideTransformer, OverlappingKmers,
     Pieces, Prompt, Vocabulary, VocabularyError,
 };
 
@@ -25,10 +25,10 @@ pub struct Text {
 /// Why a task cannot be made ready.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
-    /// The data cannot be used.
+    /// The data cannot be read, tokenised or stored.
     #[error(transparent)]
-    Data(#[from] DataError),
-    /// The data cannot be tokenised.
+    Load(#[from] LoadError),
+    /// The prompt cannot be tokenised.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The padding token is not in the vocabulary.

@@ -1,0 +1,40 @@
+//! Where labelled sequences come from, told by the file's name.
+
+use std::path::Path;
+
+use super::answers::Wanted;
+use super::deepsea::{Columns, DeepSea};
+use super::label::Objective;
+use super::record::{DataError, Record};
+use super::table::Rows;
+
+/// Records one after the other, in the file's order.
+pub(super) type Records<'a> = Box<dyn Iterator<Item = Result<Record, DataError>> + Send + 'a>;
+
+/// The records of a file with the labels that are wanted; none is held but the one at hand.
+///
+/// # Errors
+/// If the file cannot be opened, or its header is not that of such data.
+pub(super) fn records<'a>(path: &Path, wanted: Wanted<'a>) -> Result<Records<'a>, DataError> {
+    if !is_deepsea(path) {
+        return Ok(Box::new(Rows::open(path, wanted)?));
+    }
+    let columns = match wanted {
+        Wanted::Any(names) => Columns::select(names)?,
+        Wanted::Of(Objective::Labels(names)) => Columns::select(Some(names))?,
+        Wanted::Nothing => Columns::select(None)?,
+        Wanted::Of(Objective::Classes(_)) => {
+            return Err(DataError::Format {
+                path: path.to_owned(),
+                reason: "one of DeepSEA's files (.mat) has labels, the training split has classes",
+            });
+        }
+    };
+    Ok(Box::new(DeepSea::open(path, &columns)?))
+}
+
+/// Whether a file's name is that of one of DeepSEA's.
+pub(super) fn is_deepsea(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("mat"))
+}
