@@ -294,3 +294,61 @@ fn data_that_do_not_answer_what_was_learnt_are_refused() {
     succeeded(&place.lingo(&[&["predict", "one"][..], &input].concat()));
     assert_eq!(place.csv("one.csv").header, ["id", "p_acg"]);
 }
+
+#[test]
+fn deepseas_own_files_are_trained_on_and_each_histone_mark_is_scored() {
+    let place = Place::new();
+    place.run_file("lora");
+    let fixture = |split: &str| {
+        let folder =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/deepsea");
+        folder.join(format!("{split}.mat")).display().to_string()
+    };
+    let mut args = [
+        "data.labels=deepsea-histone",
+        "train.epochs=1",
+        "train.select_by=loss",
+    ]
+    .map(String::from)
+    .to_vec();
+    for (split, file) in [("train", "train"), ("dev", "valid"), ("test", "test")] {
+        args.push(format!("data.{split}={}", fixture(file)));
+    }
+    let args: Vec<&str> = args.iter().flat_map(|set| ["--set", set]).collect();
+    let output = place.train(&args);
+    succeeded(&output);
+    let said = stderr(&output);
+    assert!(
+        said.contains("20 train, 12 dev, 7 test; 104 labels"),
+        "{said}"
+    );
+    let labels = place.csv("run/labels.csv");
+    let of_mark = labels
+        .column("label")
+        .into_iter()
+        .filter(|name| *name == "K562|H3K4me3");
+    assert!(of_mark.count() > 0);
+    let names: std::collections::BTreeSet<&str> = labels.column("label").into_iter().collect();
+    assert_eq!(names.len(), 104);
+
+    let held = std::fs::read(place.path("run/best/adapter.safetensors")).unwrap();
+    let on_disk = [
+        "--overwrite",
+        "--set",
+        "data.in_memory_mib=0",
+        "--set",
+        "data.cache=tokens",
+    ];
+    succeeded(&place.train(&[&args[..], &on_disk].concat()));
+    assert!(std::fs::read(place.path("run/best/adapter.safetensors")).unwrap() == held);
+
+    // Tables and DeepSEA's files do not go together.
+    let mixed = [
+        "--overwrite",
+        "--set",
+        "data.dev=dev.csv",
+        "--set",
+        "data.dir=data",
+    ];
+    refused(&place.train(&[&args[..], &mixed].concat()), &["dev.csv"]);
+}
