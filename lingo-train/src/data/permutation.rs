@@ -33,13 +33,13 @@ impl Permutation {
         for round in 0..self.rounds {
             let of_round = mix(self.key ^ round);
             // Uniform below the length, as near as 64 bits come.
-            let sum = (u128::from(of_round) * u128::from(self.len) >> 64) as u64;
+            let sum = ((u128::from(of_round) * u128::from(self.len)) >> 64) as u64;
             let partner = match sum.checked_sub(element) {
                 Some(partner) => partner,
                 None => sum + self.len - element,
             };
             let pair = element.max(partner);
-            if mix(of_round ^ (pair << 1 | 1)) & 1 == 1 {
+            if mix(of_round ^ ((pair << 1) | 1)) & 1 == 1 {
                 element = partner;
             }
         }
@@ -55,9 +55,9 @@ pub fn key(seed: u64, purpose: u64, number: u64) -> u64 {
 /// SplitMix64 (Steele, Lea, Flood 2014): its step, then its finaliser.
 fn mix(value: u64) -> u64 {
     let z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ z >> 31
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -84,7 +84,11 @@ fn a_store_that_nobody_wants_to_keep_goes_with_its_last_reader() {
         label: None,
     };
     writer
-        .push(&[sample.clone()], &[0], EncodingReport::default())
+        .push(
+            std::slice::from_ref(&sample),
+            &[0],
+            EncodingReport::default(),
+        )
         .unwrap();
     let store = writer.finish(None).unwrap();
     assert_eq!(store.get(0).unwrap(), sample);
