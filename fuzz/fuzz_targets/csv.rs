@@ -2,7 +2,9 @@
 #![no_main]
 
 use lingo_fuzz::Folder;
-use lingo_train::data::{GueData, Objective, read_gue, read_sequences};
+use lingo_train::data::{
+    Cache, DnaTokens, Encoder, Objective, Pieces, read_gue, read_sequences,
+};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     thread_local!(static FOLDER: Folder = Folder::default());
@@ -12,12 +14,16 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         let names = ["a", "b"].map(String::from);
         let _ = read_gue(&path, &Objective::Classes(2));
         for names in [None, Some(&names[..])] {
-            let Ok(data) = GueData::load(&path, &path, &path, names) else {
+            let cache = Cache {
+                dir: folder.path().join("cache"),
+                in_memory: u64::MAX,
+            };
+            let paths = [&*path; 3];
+            let Ok((splits, _)) = cache.splits(paths, names, &encoder(), &mut |_, _| ()) else {
                 continue;
             };
-            let labels = data.train.iter().filter_map(|record| record.label.as_ref());
-            for label in labels {
-                let outputs = data.objective.outputs();
+            let outputs = splits.objective.outputs();
+            for label in splits.train.labels().filter_map(Result::unwrap) {
                 match label.class() {
                     Some(class) => assert!(class < outputs),
                     None => assert_eq!(label.marks().len(), outputs),
@@ -26,3 +32,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         }
     });
 });
+
+/// A token a letter.
+fn encoder() -> Encoder {
+    let pieces = Pieces {
+        before: Vec::new(),
+        dna: DnaTokens::Letters([0, 1, 2, 3, 4]),
+        after: Vec::new(),
+    };
+    Encoder::of_pieces(pieces, [None, None], 0)
+}

@@ -12,7 +12,7 @@ pub use encoder::{Layout, SequenceEncoder, TaskError, Text};
 pub use fit::{FitError, check_fit};
 
 use crate::config::RunConfig;
-use crate::data::{Cache, EncodingReport, Finding, LoadError, Objective, Samples, Splits};
+use crate::data::{Cache, EncodingReport, Finding, Objective, Samples};
 
 /// The three splits as samples.
 #[derive(Clone, Debug)]
@@ -58,19 +58,12 @@ impl Task {
             in_memory: (config.data.in_memory_mib as u64) << 20,
         };
         let files = config.data.files();
-        let mut report = EncodingReport::default();
-        let mut seen = Vec::new();
-        let mut splits = Splits::load::<LoadError>(
+        let (splits, report) = cache.splits(
             [&files.train, &files.dev, &files.test],
             config.data.labels.as_deref(),
-            |path, wanted| {
-                let loaded = cache.load(path, wanted, &text.encoder, progress)?;
-                report = report.merge(loaded.report);
-                seen.extend(loaded.findings);
-                Ok(loaded.samples)
-            },
+            &text.encoder,
+            progress,
         )?;
-        splits.findings.extend(seen);
         Ok(Self {
             text,
             objective: splits.objective,

@@ -11,6 +11,7 @@ use super::finding::Finding;
 use super::pipeline;
 use super::record::DataError;
 use super::samples::Samples;
+use super::splits::Splits;
 use super::store::{Store, StoreError, StoreWriter};
 use super::tokenize::{EncodeError, Encoder, EncodingReport};
 
@@ -57,6 +58,30 @@ pub(crate) struct Loaded {
 }
 
 impl Cache {
+    /// The splits of a task at `[train, dev, test]`, and what encoding did to all of them. `names` are those of labels, or
+    /// choose columns of DeepSEA's files. While a store is made, `progress` is told how many samples it has.
+    ///
+    /// # Errors
+    /// If a file cannot be read or encoded, or its samples not be stored; if all of the training split has one class, or of
+    /// some label it knows nothing.
+    pub fn splits(
+        &self,
+        paths: [&Path; 3],
+        names: Option<&[String]>,
+        encoder: &Encoder,
+        progress: &mut dyn FnMut(&Path, usize),
+    ) -> Result<(Splits, EncodingReport), LoadError> {
+        let (mut report, mut findings) = (EncodingReport::default(), Vec::new());
+        let mut splits = Splits::load::<LoadError>(paths, names, |path, wanted| {
+            let loaded = self.load(path, wanted, encoder, progress)?;
+            report = report.merge(loaded.report);
+            findings.extend(loaded.findings);
+            Ok(loaded.samples)
+        })?;
+        splits.findings.extend(findings);
+        Ok((splits, report))
+    }
+
     /// The samples of a file. While a store is made, `progress` is told how many it has.
     ///
     /// # Errors
