@@ -149,3 +149,19 @@ fn labels_of_two_kinds_are_refused() {
         .unwrap_err();
     assert!(error.to_string().contains("two kinds"), "{error}");
 }
+
+#[test]
+fn what_a_process_that_has_ended_left_half_written_goes_and_what_another_writes_stays() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join(".tmpA.tokens.part"), "half").unwrap();
+    std::fs::write(dir.path().join("of somebody.part"), "theirs").unwrap();
+    let _first = StoreWriter::new(dir.path(), 9).unwrap();
+    let _second = StoreWriter::new(dir.path(), 9).unwrap();
+    let names = dir.path().read_dir().unwrap();
+    let names: Vec<String> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names.iter().any(|name| name == "of somebody.part"));
+    assert!(!names.iter().any(|name| name.starts_with(".tmpA")));
+}

@@ -40,7 +40,7 @@ impl StoreWriter {
             source,
         };
         Ok(Self {
-            tokens: BufWriter::new(temporary(".part", dir).map_err(write)?),
+            tokens: BufWriter::new(part(dir).map_err(write)?),
             entries: BufWriter::new(tempfile::tempfile_in(dir).map_err(write)?),
             dir: dir.to_owned(),
             at: 0,
@@ -161,4 +161,23 @@ impl StoreWriter {
             source,
         }
     }
+}
+
+/// The end of the names of stores that are not whole.
+const PART: &str = ".tokens.part";
+
+/// A new file for a store. It is locked as long as its process lives, so that what others have left can be told, and goes.
+fn part(dir: &Path) -> io::Result<NamedTempFile> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_part = path.to_str().is_some_and(|path| path.ends_with(PART));
+        // Whether or not it can be removed: it takes room, which is no reason not to go on.
+        if is_part && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    let file = temporary(PART, dir)?;
+    // Where a file system knows no locks, nothing is told from anything, and nothing goes.
+    let _ = file.as_file().try_lock();
+    Ok(file)
 }
