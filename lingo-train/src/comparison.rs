@@ -11,7 +11,13 @@ use crate::config::Method;
 use crate::metric::MetricName;
 
 /// Settings that make no other experiment of a run.
-const OF_ONE_RUN: [&str; 2] = ["seed", "output.dir"];
+const OF_ONE_RUN: [&str; 5] = [
+    "seed",
+    "output.dir",
+    "data.cache",
+    "data.in_memory_mib",
+    "train.checkpoint_every",
+];
 
 /// Why runs cannot be compared.
 #[derive(Debug, thiserror::Error)]

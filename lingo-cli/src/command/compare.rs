@@ -13,6 +13,13 @@ use crate::args::{CompareArgs, TableFormat};
 pub fn run(args: &CompareArgs) -> Result<()> {
     let mut runs = Vec::with_capacity(args.runs.len());
     for dir in &args.runs {
+        if dir.join("adapter.json").is_file() {
+            note!(
+                "note: {} is an adapter, not a run, it is left out",
+                dir.display()
+            );
+            continue;
+        }
         match FinishedRun::open(dir)? {
             Some(run) => runs.push(run),
             None => note!("note: {} has no result yet, it is left out", dir.display()),
