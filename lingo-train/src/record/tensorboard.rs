@@ -26,14 +26,15 @@ impl TensorBoard {
     pub(super) fn open(dir: &Path) -> Result<Self, RecordError> {
         let folder = dir.join(FOLDER);
         let open = || -> io::Result<Self> {
-            match std::fs::remove_dir_all(&folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => std::fs::create_dir_all(&folder)?,
-            }
+            std::fs::create_dir_all(&folder)?;
+            let old = std::fs::read_dir(&folder)?.collect::<io::Result<Vec<_>>>()?;
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             let secs = since.map_or(0, |since| since.as_secs());
             // TensorBoard knows its files by the middle of their names.
-            let path = folder.join(format!("events.out.tfevents.{secs}.lingo"));
+            let name = (0..)
+                .map(|number| folder.join(format!("events.out.tfevents.{secs}.{number}.lingo")));
+            let mut names = name.skip_while(|path| path.exists());
+            let path = names.next().unwrap_or_else(|| folder.clone());
             let writer = SummaryWriter::new(File::create(&path)?)?;
             let mut board = Self { path, writer };
             let mut table = csv::Reader::from_path(dir.join("train.csv"))?;
@@ -44,6 +45,10 @@ impl TensorBoard {
                 io::BufRead::lines(io::BufReader::new(File::open(dir.join("metrics.jsonl"))?))
             {
                 board.add_evaluation(&serde_json::from_str(&line?)?)?;
+            }
+            // Not before the new one holds all of it.
+            for old in old {
+                std::fs::remove_file(old.path())?;
             }
             Ok(board)
         };
