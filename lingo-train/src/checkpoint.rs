@@ -17,7 +17,7 @@ use burn::store::ModuleRecord;
 pub use error::CheckpointError;
 pub use find::{Found, find};
 pub use kept::Checkpoints;
-pub use lock::RunLock;
+pub use lock::{LOCK_FILE, RunLock};
 pub use origin::{MAY_DIFFER, Origin, OriginError};
 pub use state::SavedState;
 

@@ -26,14 +26,14 @@ pub struct RunResult {
     pub total_parameters: usize,
     /// Optimizer steps.
     pub steps: u64,
-    /// Whether early stopping ended the run before its last step.
-    #[serde(default)]
-    pub stopped_early: bool,
-    /// Of those, steps that changed nothing because the gradients were not finite.
+    /// Of those, steps that changed nothing because the gradients were not finite; overflow in f16 is not among them.
     pub steps_skipped: u64,
     /// Steps that changed nothing because gradients overflowed in f16, while the scale of the loss was found.
     #[serde(default)]
     pub steps_overflowed: u64,
+    /// Whether early stopping ended the run before its last step.
+    #[serde(default)]
+    pub stopped_early: bool,
     /// Tokens trained on, padding not counted.
     pub tokens: u64,
     /// Floating-point operations of the training steps.

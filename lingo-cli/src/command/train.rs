@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use burn::train::renderer::MetricsRenderer;
 use indicatif::{ProgressBar, ProgressStyle};
-use lingo_train::checkpoint::Found;
+use lingo_train::checkpoint::{Found, LOCK_FILE, RunLock};
 use lingo_train::config::{Method, Resolved, RunConfig};
 use lingo_train::result::RunResult;
 use lingo_train::run::{Run, Surroundings};
@@ -29,8 +29,9 @@ use crate::signals::stop_on_signals;
 pub fn run(args: &TrainArgs) -> Result<()> {
     match &args.resume {
         Some(dir) => {
-            let (config, found) = resume::open(dir, &args.run)?;
-            train(config, dir, Some(found), args.plain)
+            let (config, found, lock) = resume::open(dir, &args.run)?;
+            let start = Start::Found(Box::new(found), lock);
+            train(config, dir, start, args.plain)
         }
         None => begin(args),
     }
@@ -40,14 +41,31 @@ fn begin(args: &TrainArgs) -> Result<()> {
     let mut config = load_config(&args.run)?;
     let dir = run_folder(args, &config);
     check_folder(&dir, args.overwrite)?;
+    // Taken at once where it is there; another is made once there is something to put into it.
+    let lock = dir.is_dir().then(|| RunLock::take(&dir)).transpose()?;
     // The resolved file says where the run went, so that repeating it does not write elsewhere.
     let place = std::path::absolute(&dir);
     config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
-    train(config, &dir, None, args.plain)
+    let start = Start::New {
+        overwrite: args.overwrite,
+        lock,
+    };
+    train(config, &dir, start, args.plain)
+}
+
+/// Where a run begins.
+enum Start {
+    /// At its first step, in a folder that is held if it was there.
+    New {
+        overwrite: bool,
+        lock: Option<RunLock>,
+    },
+    /// At a checkpoint, in a folder that is held.
+    Found(Box<Found>, RunLock),
 }
 
 /// Trains in a run folder: from the beginning, or from a checkpoint that was found in it.
-fn train(config: RunConfig, dir: &Path, resume: Option<Found>, plain: bool) -> Result<()> {
+fn train(config: RunConfig, dir: &Path, start: Start, plain: bool) -> Result<()> {
     let (run, selected) = prepare(config)?;
     note!(
         "{run}\ndevice      {}\nrun folder  {}",
@@ -55,9 +73,10 @@ fn train(config: RunConfig, dir: &Path, resume: Option<Found>, plain: bool) -> R
         dir.display()
     );
 
-    if resume.is_none() {
-        clear_folder(dir)?;
-    }
+    let (resume, lock) = match start {
+        Start::Found(found, lock) => (Some(*found), lock),
+        Start::New { overwrite, lock } => (None, make_folder(dir, overwrite, lock)?),
+    };
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
     let dashboard = !plain && std::io::stdout().is_terminal();
@@ -72,6 +91,7 @@ fn train(config: RunConfig, dir: &Path, resume: Option<Found>, plain: bool) -> R
         compute: selected.compute,
         device_name: selected.name,
         dir: dir.to_owned(),
+        lock,
         resume,
         renderer,
         stop,
@@ -175,6 +195,9 @@ fn check_folder(dir: &Path, overwrite: bool) -> Result<()> {
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
         let (name, is_dir) = (entry.file_name(), entry.path().is_dir());
+        if name == LOCK_FILE {
+            continue;
+        }
         let ours: &[&str] = if is_dir { &RUN_FOLDERS } else { &RUN_FILES };
         if !ours.iter().any(|ours| name == *ours) {
             bail!(
@@ -194,9 +217,20 @@ fn check_folder(dir: &Path, overwrite: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes an empty run folder; what was there has been checked to be a run.
-fn clear_folder(dir: &Path) -> Result<()> {
+/// Makes an empty run folder, and holds it. Another process may have made it since it was looked for.
+fn make_folder(dir: &Path, overwrite: bool, lock: Option<RunLock>) -> Result<RunLock> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let lock = match lock {
+        Some(lock) => lock,
+        None => RunLock::take(dir)?,
+    };
+    check_folder(dir, overwrite)?;
+    clear_folder(dir)?;
+    Ok(lock)
+}
+
+/// Empties a run folder, but for its lock; what is there has been checked to be a run.
+fn clear_folder(dir: &Path) -> Result<()> {
     let files = RUN_FILES
         .iter()
         .map(|name| std::fs::remove_file(dir.join(name)));

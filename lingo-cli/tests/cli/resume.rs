@@ -219,6 +219,42 @@ fn stopped_by_a_signal_a_run_saves_that_very_step_and_goes_on_from_it() {
     succeeded(&output);
     assert!(stderr(&output).contains("behind step"));
     assert_alike(&place, "whole", "stopped");
+    let record = place.json("stopped/run.json");
+    assert_eq!(record["status"], "finished");
+    assert_eq!(record["test_scored"], 1);
+    let earlier = record["earlier"].as_array().unwrap();
+    assert_eq!(earlier.len(), 2);
+    assert!(
+        earlier
+            .iter()
+            .all(|session| session["status"] == "interrupted")
+    );
+    assert!(place.json("whole/run.json").get("earlier").is_none());
+}
+
+#[test]
+fn a_run_under_way_is_neither_replaced_nor_resumed_by_another_process() {
+    let place = Place::new();
+    place.run_file("adaptive-rank-sampling");
+    succeeded(&begun(&place, "whole", &[]).output().unwrap());
+    let mut child = begun(&place, "busy", &[]).spawn().unwrap();
+    wait_for_lines(&place, "busy", &mut child, 12);
+    signal(&child, "-STOP");
+    let before = place.text("busy/train.csv");
+    let config = place.text("busy/config.toml");
+    let mut replacing = begun(&place, "busy", &["seed=7"]);
+    replacing.arg("--overwrite");
+    for mut other in [replacing, resumed(&place, "busy")] {
+        refused(
+            &other.output().unwrap(),
+            &["busy is in use by another lingo"],
+        );
+        assert_eq!(place.text("busy/train.csv"), before);
+        assert_eq!(place.text("busy/config.toml"), config);
+    }
+    signal(&child, "-CONT");
+    succeeded(&child.wait_with_output().unwrap());
+    assert_alike(&place, "whole", "busy");
 }
 
 /// A run that was killed late, with its checkpoints' steps in order.

@@ -91,6 +91,14 @@ pub enum CheckpointError {
         /// Each difference.
         differences: Vec<String>,
     },
+    /// The run folder cannot be taken.
+    #[error("cannot lock {}: {source}", path.display())]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Another process is at work in the run folder.
     #[error("{} is in use by another lingo; wait for it or stop it first", dir.display())]
     InUse {

@@ -1,5 +1,6 @@
 //! The newest checkpoint of a run folder that is whole.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -16,6 +17,8 @@ pub struct Found {
     pub state: SavedState,
     /// What is wrong with newer ones.
     pub damaged: Vec<String>,
+    /// What is wrong with those of evaluations that were the best: they can no longer be chosen.
+    pub lost: Vec<String>,
     dir: std::path::PathBuf,
     /// Older ones, and what they know to be the best.
     older: Vec<(u64, Option<u64>)>,
@@ -33,12 +36,11 @@ pub fn find(run: &Path) -> Result<Found, CheckpointError> {
     while let Some(step) = steps.pop() {
         match whole(run, &dir.join(name(step))) {
             Ok(state) => {
-                let known =
-                    |step: u64| Some((step, SavedState::read(&dir.join(name(step))).ok()?.best));
-                let older = steps.into_iter().filter_map(known).collect();
+                let (older, lost) = older(&dir, steps, step, state.best);
                 return Ok(Found {
                     state,
                     damaged,
+                    lost,
                     dir,
                     older,
                 });
@@ -51,6 +53,39 @@ pub fn find(run: &Path) -> Result<Found, CheckpointError> {
         dir: run.to_owned(),
         damaged,
     })
+}
+
+/// Those of `steps` that are whole, with what they know to be the best, and what is wrong with those that the one behind
+/// `newest` and they need for their best evaluations.
+fn older(
+    dir: &Path,
+    steps: Vec<u64>,
+    newest: u64,
+    best: Option<u64>,
+) -> (Vec<(u64, Option<u64>)>, Vec<String>) {
+    let read = |step: u64| -> Result<(u64, Option<u64>), CheckpointError> {
+        let dir = dir.join(name(step));
+        let state = SavedState::read(&dir)?;
+        state.check_tensors(&dir)?;
+        Ok((step, state.best))
+    };
+    let older: Vec<(u64, Option<u64>)> = steps
+        .into_iter()
+        .filter_map(|step| read(step).ok())
+        .collect();
+    let needed: BTreeSet<u64> = older
+        .iter()
+        .map(|(_, best)| *best)
+        .chain([best])
+        .flatten()
+        .collect();
+    let is_there = |step: u64| step == newest || older.iter().any(|(older, _)| *older == step);
+    let missing = needed.into_iter().filter(|step| !is_there(*step));
+    let lost = missing
+        .filter_map(|step| read(step).err())
+        .map(|error| error.to_string());
+    let lost = lost.collect();
+    (older, lost)
 }
 
 impl Found {

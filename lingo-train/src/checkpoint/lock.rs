@@ -4,7 +4,10 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{CheckpointError, FOLDER};
+use super::CheckpointError;
+
+/// Its file in the run folder, which is never removed: who holds it holds the folder.
+pub const LOCK_FILE: &str = "lock";
 
 /// A run folder in use, until it is dropped or the process ends, however it does.
 #[derive(Debug)]
@@ -13,25 +16,25 @@ pub struct RunLock {
 }
 
 impl RunLock {
-    /// Takes the run folder, whose folder of checkpoints exists.
+    /// Takes the run folder, which exists.
     ///
     /// # Errors
     /// If another process has it, or nothing can be written there.
     pub fn take(run: &Path) -> Result<Self, CheckpointError> {
-        let path = run.join(FOLDER).join("lock");
+        let path = run.join(LOCK_FILE);
         let opened = File::options().create(true).append(true).open(&path);
-        let file = opened.map_err(|source| CheckpointError::Save { path, source })?;
+        let failed = |source| CheckpointError::Lock { path, source };
+        let file = match opened {
+            Ok(file) => file,
+            Err(source) => return Err(failed(source)),
+        };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse {
                 dir: run.to_owned(),
             }),
             // Some network file systems know no locks.
-            Err(TryLockError::Error(error)) if error.kind() != ErrorKind::Unsupported => {
-                let path = run.join(FOLDER);
-                Err(CheckpointError::Save {
-                    path,
-                    source: error,
-                })
+            Err(TryLockError::Error(source)) if source.kind() != ErrorKind::Unsupported => {
+                Err(failed(source))
             }
             _ => Ok(Self { _file: file }),
         }
@@ -46,7 +49,6 @@ mod tests {
     #[test]
     fn a_run_folder_is_taken_once_at_a_time() {
         let run = tempfile::tempdir().unwrap();
-        std::fs::create_dir(run.path().join(FOLDER)).unwrap();
         let lock = RunLock::take(run.path()).unwrap();
         let error = RunLock::take(run.path()).unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");

@@ -23,10 +23,13 @@ pub struct RunRecord {
     pub status: Status,
     /// Why it did not finish.
     pub reason: Option<String>,
-    /// When it began, in seconds since 1970 (UTC).
+    /// When it began, or was resumed last, in seconds since 1970 (UTC).
     pub started_unix_secs: u64,
-    /// When it ended.
+    /// When that ended.
     pub ended_unix_secs: Option<u64>,
+    /// What came before, of a run that was resumed: the first session first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Session>,
     /// The resolved run file, its seed included.
     pub config: serde_json::Value,
     /// The files of data: train, dev and test.
@@ -49,8 +52,30 @@ pub struct RunRecord {
     pub flops_reference: f64,
     /// Largest resident memory of the process in MiB, where the system tells.
     pub peak_memory_mib: Option<f64>,
-    /// How often test was scored: once, after selection, in a run that came so far.
+    /// How often test was scored: once, after selection, in a run that came so far; more often, if its process ended while
+    /// it did so and it was resumed.
     pub test_scored: u32,
+}
+
+/// A part of a run, by one process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// How it ended; `running`, where it was killed.
+    pub status: Status,
+    /// Why it ended.
+    pub reason: Option<String>,
+    /// When it began, in seconds since 1970 (UTC).
+    pub started_unix_secs: u64,
+    /// When it ended.
+    pub ended_unix_secs: Option<u64>,
+    /// What the software was.
+    pub versions: Versions,
+    /// The device as asked for.
+    pub device: String,
+    /// Threads that shared each batch.
+    pub workers: usize,
+    /// Largest resident memory of its process in MiB.
+    pub peak_memory_mib: Option<f64>,
 }
 
 /// Where a run stands.
@@ -117,11 +142,13 @@ impl Versions {
 }
 
 impl RunRecord {
-    /// The record of a run that begins now.
+    /// The record of a run in `dir` that begins now, or goes on from `state`: then what is recorded there is kept.
     ///
     /// # Errors
     /// If the configuration cannot be written as JSON, or a file cannot be read.
     pub fn begin(
+        dir: &Path,
+        state: &RunState,
         config: &RunConfig,
         model: &[PathBuf],
         device: &str,
@@ -136,8 +163,10 @@ impl RunRecord {
                 source,
             })
         };
+        let (earlier, test_scored) = before(dir);
         Ok(Self {
             status: Status::Running,
+            earlier,
             reason: None,
             started_unix_secs: now(),
             ended_unix_secs: None,
@@ -150,12 +179,12 @@ impl RunRecord {
             versions: Versions::current(),
             device: device.to_owned(),
             workers,
-            steps: 0,
-            tokens: 0,
-            flops: 0.0,
+            steps: state.steps,
+            tokens: state.tokens,
+            flops: state.flops,
             flops_reference,
             peak_memory_mib: None,
-            test_scored: 0,
+            test_scored,
         })
     }
 
@@ -167,7 +196,6 @@ impl RunRecord {
             Err(_) => Status::Failed,
         };
         self.reason = outcome.as_ref().err().map(ToString::to_string);
-        self.test_scored = u32::from(matches!(outcome, Ok(_) | Err(RunError::Evaluate(_))));
         self.ended_unix_secs = Some(now());
         self.steps = state.steps;
         self.tokens = state.tokens;
@@ -187,6 +215,27 @@ impl RunRecord {
         })?;
         write_atomically(&path, &json)
     }
+}
+
+/// The sessions that a run folder knows of, and how often they scored test; a record that cannot be read tells nothing.
+fn before(dir: &Path) -> (Vec<Session>, u32) {
+    let old = std::fs::read(dir.join(RUN_RECORD)).ok();
+    let old: Option<RunRecord> = old.and_then(|json| serde_json::from_slice(&json).ok());
+    let Some(old) = old else {
+        return (Vec::new(), 0);
+    };
+    let newest = Session {
+        status: old.status,
+        reason: old.reason,
+        started_unix_secs: old.started_unix_secs,
+        ended_unix_secs: old.ended_unix_secs,
+        versions: old.versions,
+        device: old.device,
+        workers: old.workers,
+        peak_memory_mib: old.peak_memory_mib,
+    };
+    let sessions = old.earlier.into_iter().chain([newest]);
+    (sessions.collect(), old.test_scored)
 }
 
 /// Seconds since 1970.

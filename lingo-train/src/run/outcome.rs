@@ -9,7 +9,7 @@ use super::chosen::{adapter_parameters, manifest, restore, save};
 use super::training::Training;
 use crate::data::{EvalLoader, Objective};
 use crate::evaluate::{self, EvaluateError};
-use crate::record::{Evaluation, lock, write_atomically, write_label_table};
+use crate::record::{Evaluation, RunRecord, lock, write_atomically, write_label_table};
 use crate::result::{RunResult, peak_memory_mib};
 use crate::saved::Manifest;
 use crate::step::Trainee;
@@ -102,10 +102,17 @@ impl Training {
     }
 
     /// Scores test, once, and writes the result.
-    pub(super) fn score(self, chosen: Chosen) -> Result<RunResult, RunError> {
+    pub(super) fn score(
+        self,
+        chosen: Chosen,
+        record: &mut RunRecord,
+    ) -> Result<RunResult, RunError> {
         let (train, task) = (&self.plan.config.train, &self.plan.task);
         let (classifier, manifest) = (&chosen.trainee.trained.classifier, chosen.manifest);
         let test = EvalLoader::new(task.test.clone(), train.eval_batch_size, task.text.pad)?;
+        // Noted before it is looked at, whatever becomes of this process then.
+        record.test_scored += 1;
+        record.write(&self.dir)?;
         let logits = evaluate::logits(classifier, &test, &self.workers, &|| {})?;
         let train_secs = self.clock.elapsed_secs();
         let labels = task.test.labels().collect::<Result<Vec<_>, _>>()?;

@@ -48,6 +48,8 @@ pub struct Surroundings {
     pub renderer: Box<dyn MetricsRenderer>,
     /// Asks for a stop.
     pub stop: StopRequest,
+    /// Keeps others out of the run folder.
+    pub lock: RunLock,
 }
 
 impl Run {
@@ -63,7 +65,12 @@ impl Run {
         let mut record = training.record()?;
         let (dir, ledger) = (training.dir.clone(), training.ledger.clone());
         record.write(&dir)?;
-        let outcome = training.finish(classifier, ranks, tensors, surroundings);
+        // A device that runs out of memory panics in the backend.
+        let finish = || training.finish(classifier, ranks, tensors, surroundings, &mut record);
+        let outcome = catch_unwind(AssertUnwindSafe(finish)).unwrap_or_else(|panic| {
+            let (message, dir) = (panic_message(panic.as_ref()), dir.clone());
+            Err(RunError::Device { message, dir })
+        });
         record.end(&lock(&ledger).state, &outcome);
         let written = record.write(&dir);
         let result = outcome?;
@@ -83,7 +90,6 @@ pub(super) struct Training {
     pub(super) clock: Clock,
     pub(super) stop: StopRequest,
     interrupter: Interrupter,
-    _lock: RunLock,
 }
 
 impl Training {
@@ -109,7 +115,6 @@ impl Training {
                 source,
             })?;
         }
-        let lock = RunLock::take(&dir)?;
         let task = &plan.task;
         let splits = [&task.train, &task.dev, &task.test];
         let origin = Origin::new(&plan.config, splits, classifier, device, workers.count())?;
@@ -160,7 +165,6 @@ impl Training {
             clock: Clock::starting_at(train_secs),
             stop: surroundings.stop.clone(),
             interrupter,
-            _lock: lock,
         })
     }
 
@@ -168,6 +172,8 @@ impl Training {
     fn record(&self) -> Result<RunRecord, RunError> {
         let plan = &self.plan;
         RunRecord::begin(
+            &self.dir,
+            &lock(&self.ledger).state,
             &plan.config,
             &plan.model_files,
             &self.device_name,
@@ -183,10 +189,11 @@ impl Training {
         ranks: Option<RankController>,
         tensors: Option<(ModuleRecord, OptimizerRecord)>,
         surroundings: Surroundings,
+        record: &mut RunRecord,
     ) -> Result<RunResult, RunError> {
         let outcome = self.learn(classifier, ranks, tensors, surroundings)?;
         let chosen = self.save(outcome)?;
-        self.score(chosen)
+        self.score(chosen, record)
     }
 
     /// Trains: one of Burn's epochs is one round of steps with an evaluation.

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use lingo_train::checkpoint::{Found, MAY_DIFFER, find};
+use lingo_train::checkpoint::{Found, MAY_DIFFER, RunLock, find};
 use lingo_train::config::RunConfig;
 
 use super::load_config;
 use crate::args::RunArgs;
 
-/// The configuration of a run folder, and the newest checkpoint in it that is whole.
-pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found)> {
+/// The configuration of a run folder, the newest checkpoint in it that is whole, and the folder itself.
+pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
     let file = dir.join("config.toml");
     if !file.is_file() {
         bail!(
@@ -18,6 +18,8 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found)> {
             dir.display()
         );
     }
+    // Held before anything is looked at, so that it stays as it is found.
+    let lock = RunLock::take(dir)?;
     if dir.join("result.json").exists() {
         bail!(
             "{} holds a finished run, there is nothing left to do; to train on from what it learnt, set adapter.from \
@@ -50,6 +52,9 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found)> {
     for damaged in &found.damaged {
         note!("note        {damaged}; the checkpoint before it is used");
     }
+    for lost in &found.lost {
+        note!("note        {lost}; its evaluation can no longer be chosen");
+    }
     let (origin, run) = (&found.state.origin, &found.state.run);
     note!(
         "resume      behind step {}, with {} evaluations",
@@ -69,5 +74,5 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found)> {
             config.device
         );
     }
-    Ok((config, found))
+    Ok((config, found, lock))
 }

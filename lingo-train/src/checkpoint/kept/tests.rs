@@ -180,3 +180,32 @@ fn where_saving_fails_nothing_is_removed() {
     checkpoints.model(1).unwrap();
     checkpoints.model(2).unwrap();
 }
+
+#[test]
+fn the_best_evaluations_checkpoint_is_verified_too_and_what_is_lost_is_said() {
+    let (run, mut checkpoints) = checkpoints();
+    for (step, best) in [(1, None), (2, Some(1)), (3, Some(1)), (4, Some(1))] {
+        save(&mut checkpoints, step, best);
+    }
+    assert_eq!(on_disk(run.path()), [1, 3, 4]);
+    let found = find(run.path()).unwrap();
+    assert!(found.lost.is_empty() && found.damaged.is_empty());
+    assert!(found.go_on().hold(1));
+
+    for file in [MODEL, STATE] {
+        let path = run.path().join(FOLDER).join(name(1)).join(file);
+        let whole = fs::read(&path).unwrap();
+        let mut damaged = whole.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        fs::write(&path, damaged).unwrap();
+        let found = find(run.path()).unwrap();
+        assert_eq!(found.state.run.steps, 4);
+        assert_eq!(found.lost.len(), 1, "{file}");
+        assert!(found.lost[0].contains("step-1"), "{}", found.lost[0]);
+        fs::write(&path, whole).unwrap();
+    }
+    fs::remove_dir_all(run.path().join(FOLDER).join(name(1))).unwrap();
+    let found = find(run.path()).unwrap();
+    assert_eq!(found.lost.len(), 1);
+    assert!(!found.go_on().hold(1));
+}
