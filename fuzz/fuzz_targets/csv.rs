@@ -3,7 +3,7 @@
 
 use lingo_fuzz::Folder;
 use lingo_train::data::{
-    Cache, DnaTokens, Encoder, Objective, Pieces, read_gue, read_sequences,
+    Cache, DnaTokens, Encoder, Objective, Pieces, read_sequences,
 };
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
@@ -12,12 +12,13 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         let path = folder.write("x.csv", input);
         let _ = read_sequences(&path);
         let names = ["a", "b"].map(String::from);
-        let _ = read_gue(&path, &Objective::Classes(2));
+        let cache = Cache {
+            dir: folder.path().join("cache"),
+            in_memory: u64::MAX,
+        };
+        let classes = Objective::Classes(2);
+        let _ = cache.labelled(&path, &classes, &encoder(), &mut |_, _| ());
         for names in [None, Some(&names[..])] {
-            let cache = Cache {
-                dir: folder.path().join("cache"),
-                in_memory: u64::MAX,
-            };
             let paths = [&*path; 3];
             let Ok((splits, _)) = cache.splits(paths, names, &encoder(), &mut |_, _| ()) else {
                 continue;

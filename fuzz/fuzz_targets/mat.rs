@@ -9,7 +9,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     FOLDER.with(|folder| {
         let path = folder.write("x.mat", input);
         let columns = Columns::select(None).expect("there are columns");
-        if let Ok(samples) = DeepSea::open(&path, &columns) {
+        if let Ok(samples) = DeepSea::open(&path, &columns, folder.path()) {
             let count = samples.len();
             assert_eq!(samples.map_while(Result::ok).count(), count);
         }

@@ -10,6 +10,19 @@ use lingo_train::workers::Compute;
 /// Largest buffer that every WebGPU device binds, in bytes; many laptops bind no more.
 const WGPU_BINDING_BYTES: usize = 128 << 20;
 
+/// Makes the CPU the device of whatever Burn computes where nobody has named one, so that the machine needs no other for
+/// it: a record of an optimizer is read back there, before each tensor moves to where its parameter is. To be called
+/// before the first thread is started.
+// The environment is the only way to tell Burn.
+#[allow(unsafe_code)]
+pub fn configure() {
+    const VARIABLE: &str = "BURN_DEVICE";
+    if Kind::Cpu.compiled() && std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: there is no other thread that could read the environment.
+        unsafe { std::env::set_var(VARIABLE, "flex") };
+    }
+}
+
 /// A kind of device, by the name of its backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

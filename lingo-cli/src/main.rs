@@ -14,6 +14,7 @@ mod peft;
 mod progress;
 mod scorer;
 mod signals;
+mod tokenising;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ fn message(error: &anyhow::Error) -> String {
 
 fn main() -> ExitCode {
     allocator::configure();
+    device::configure();
     let outcome = match Args::parse().verb {
         Verb::Train(args) => command::train::run(&args),
         Verb::Eval(args) => command::eval::run(&args),

@@ -7,7 +7,10 @@ use burn::data::dataloader::DataLoader as _;
 use burn::tensor::Device;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::nn::{AddedTokens, Loader, Precision};
-use lingo_train::data::{EvalLoader, Objective, Prompt, Record, Sample};
+use lingo_train::config::DataConfig;
+use lingo_train::data::{
+    EncodingReport, EvalLoader, Loaded, Objective, Prompt, Record, Sample, Samples,
+};
 use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{Layout, SequenceEncoder, Text};
@@ -18,6 +21,7 @@ use weights_import::{Checkpoint, Problem};
 use crate::args::LoadArgs;
 use crate::device::{Selected, select};
 use crate::hub::{Located, locate};
+use crate::tokenising;
 
 /// Batches that are scored at the same time, where there are threads for them.
 pub const EVALUATED_AT_ONCE: usize = 8;
@@ -163,14 +167,33 @@ impl Scorer {
         &self.objective
     }
 
-    /// Samples of the records, and their logits `[N, C]`.
-    pub fn score(&self, records: &[Record]) -> Result<(Vec<Sample>, Vec<f32>)> {
-        let samples = encode(&self.text, records)?;
-        let loader = EvalLoader::new(samples.clone().into(), self.batch_size, self.text.pad)?;
+    /// Logits `[N, C]` of the records.
+    pub fn score(&self, records: &[Record]) -> Result<Vec<f32>> {
+        self.logits(encode(&self.text, records)?.into())
+    }
+
+    /// Samples of a file with answers, and their logits `[N, C]`. Tokens of a large file are kept where training would keep
+    /// them.
+    pub fn score_file(&self, path: &Path) -> Result<(Samples, Vec<f32>)> {
+        let (cache, encoder) = (DataConfig::default().cache(), &self.text.encoder);
+        let Loaded {
+            samples,
+            report,
+            findings,
+        } = tokenising::shown(|progress| cache.labelled(path, &self.objective, encoder, progress))?;
+        for finding in findings {
+            note!("note: {finding}");
+        }
+        say_losses(&self.text, report);
+        Ok((samples.clone(), self.logits(samples)?))
+    }
+
+    fn logits(&self, samples: Samples) -> Result<Vec<f32>> {
+        let loader = EvalLoader::new(samples, self.batch_size, self.text.pad)?;
         let bar = indicatif::ProgressBar::new(loader.num_items() as u64);
         let logits = evaluate::logits(&self.classifier, &loader, &self.workers, &|| bar.inc(1))?;
         bar.finish_and_clear();
-        Ok((samples, logits))
+        Ok(logits)
     }
 }
 
@@ -186,6 +209,12 @@ pub fn apply(saved: &Saved, checkpoint: &mut Checkpoint, device: &Device) -> Res
 /// Samples of the records; says how many had to be cut.
 pub fn encode(text: &SequenceEncoder, records: &[Record]) -> Result<Vec<Sample>> {
     let (samples, report) = text.encoder.encode(records)?;
+    say_losses(text, report);
+    Ok(samples)
+}
+
+/// Says what encoding has lost.
+fn say_losses(text: &SequenceEncoder, report: EncodingReport) {
     if report.ambiguous > 0 {
         note!("note: {} ambiguous letters are read as N", report.ambiguous);
     }
@@ -198,7 +227,6 @@ pub fn encode(text: &SequenceEncoder, records: &[Record]) -> Result<Vec<Sample>>
             report.bp_cut
         );
     }
-    Ok(samples)
 }
 
 /// What the inputs of a run consist of.

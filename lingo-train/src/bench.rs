@@ -6,6 +6,7 @@ use burn::data::dataloader::DataLoader;
 use burn::data::dataset::DatasetError;
 use burn::optim::ModuleOptimizer;
 use burn::train::TrainStep;
+use lingo_core::flops::Flops;
 use serde::Serialize;
 
 use crate::config::RunConfig;
@@ -29,11 +30,15 @@ pub struct Speed {
     pub tokens_per_step: f64,
     /// Tokens trained on a second, by the median.
     pub tokens_per_sec: f64,
+    /// Mean floating-point operations of a step, as a run counts them.
+    pub flops_per_step: f64,
+    /// Floating-point operations a second, by the median.
+    pub flops_per_sec: f64,
     /// Largest resident memory of the process in MiB, where the system tells.
     pub peak_memory_mib: Option<f64>,
 }
 
-/// Takes `warmup` and then `steps` training steps, each of one batch.
+/// Takes `warmup` and then `steps` training steps, each of one batch, of so many `flops`.
 ///
 /// # Errors
 /// If a batch cannot be read.
@@ -42,16 +47,17 @@ pub fn measure(
     mut optimizer: ModuleOptimizer,
     learning_rate: f64,
     batches: &Rounds,
+    flops: Flops,
     warmup: usize,
     steps: usize,
 ) -> Result<Speed, DatasetError> {
     let mut times = Vec::with_capacity(steps);
     let mut updates = Vec::with_capacity(steps);
-    let mut tokens = 0;
+    let (mut tokens, mut operations) = (0, 0.0);
     let stream = batches.iter().take(warmup + steps);
     let stream: Vec<Batch> = stream.collect::<Result<_, _>>()?;
     for (number, batch) in stream.into_iter().enumerate() {
-        let of_batch = batch.tokens();
+        let (of_batch, shape) = (batch.tokens(), batch.shape);
         let start = Instant::now();
         let output = trainee.step(batch);
         let update = Instant::now();
@@ -60,12 +66,14 @@ pub fn measure(
             times.push(start.elapsed().as_secs_f64());
             updates.push(update.elapsed().as_secs_f64());
             tokens += of_batch;
+            operations += flops.of_batch(shape) as f64;
         }
     }
     times.sort_by(f64::total_cmp);
     updates.sort_by(f64::total_cmp);
     let median = middle(&times);
-    let tokens_per_step = tokens as f64 / times.len() as f64;
+    let measured = times.len() as f64;
+    let (tokens_per_step, flops_per_step) = (tokens as f64 / measured, operations / measured);
     Ok(Speed {
         steps: times.len(),
         step_secs_median: median,
@@ -73,6 +81,8 @@ pub fn measure(
         update_secs_median: middle(&updates),
         tokens_per_step,
         tokens_per_sec: tokens_per_step / median,
+        flops_per_step,
+        flops_per_sec: flops_per_step / median,
         peak_memory_mib: peak_memory_mib(),
     })
 }

@@ -146,7 +146,8 @@ impl Run {
             self.plan.workers(compute, None)?,
             Clock::default(),
         );
-        let speed = bench::measure(trainee, optimizer, rate, &batches, warmup, steps);
+        let flops = self.plan.flops.of_batch;
+        let speed = bench::measure(trainee, optimizer, rate, &batches, flops, warmup, steps);
         let failed = |error: DatasetError| EvaluateError::Loader(error.to_string());
         Ok(speed.map_err(failed)?)
     }

@@ -12,7 +12,7 @@ pub use encoder::{Layout, SequenceEncoder, TaskError, Text};
 pub use fit::{FitError, check_fit};
 
 use crate::config::RunConfig;
-use crate::data::{Cache, EncodingReport, Finding, Objective, Samples};
+use crate::data::{EncodingReport, Finding, Objective, Samples};
 
 /// The three splits as samples.
 #[derive(Clone, Debug)]
@@ -53,10 +53,7 @@ impl Task {
             config.restricts_vocabulary(),
             model,
         )?;
-        let cache = Cache {
-            dir: config.data.cache(),
-            in_memory: (config.data.in_memory_mib as u64) << 20,
-        };
+        let cache = config.data.cache();
         let files = config.data.files();
         let (splits, report) = cache.splits(
             [&files.train, &files.dev, &files.test],

@@ -1,7 +1,6 @@
 //! `lingo eval`.
 
 use anyhow::Result;
-use lingo_train::data::read_gue;
 use lingo_train::evaluate;
 use lingo_train::metric::{LabelScores, MetricName, Scores};
 
@@ -15,14 +14,10 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         false => args.data.clone(),
     };
     let scorer = Scorer::load(&args.model.model, &args.model.load)?;
-    let objective = scorer.objective();
-    let records = read_gue(&path, objective)?;
-    let (samples, logits) = scorer.score(&records)?;
-    let scores = evaluate::score(
-        &logits,
-        objective,
-        samples.iter().map(|sample| sample.label.as_ref()),
-    )?;
+    let (samples, logits) = scorer.score_file(&path)?;
+    let labels = samples.labels().collect::<Result<Vec<_>, _>>()?;
+    let labels = labels.iter().map(Option::as_ref);
+    let scores = evaluate::score(&logits, scorer.objective(), labels)?;
     if args.json {
         result!("{}", serde_json::to_string_pretty(&scores)?);
     } else {

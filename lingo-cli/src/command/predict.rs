@@ -19,7 +19,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let output = output_file(args, &args.output)?;
     let records = read_sequences(&args.input)?;
     let scorer = Scorer::load(model, &args.load)?;
-    let (_, logits) = scorer.score(&records)?;
+    let logits = scorer.score(&records)?;
     let table = table(&records, &logits, scorer.objective())?;
     write_atomically(&output, &table)?;
     note!(

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burn::train::renderer::MetricsRenderer;
-use indicatif::{ProgressBar, ProgressStyle};
 use lingo_train::checkpoint::{Found, LOCK_FILE, RunLock};
 use lingo_train::config::{Method, Resolved, RunConfig};
 use lingo_train::result::RunResult;
@@ -24,6 +23,7 @@ use crate::hub::locate;
 use crate::progress::Plain;
 use crate::scorer::{Loading, load_backbone, text};
 use crate::signals::stop_on_signals;
+use crate::tokenising;
 
 /// Fine-tunes a model as the run file says, or goes on with a run that was stopped.
 pub fn run(args: &TrainArgs) -> Result<()> {
@@ -77,6 +77,12 @@ fn train(config: RunConfig, dir: &Path, start: Start, plain: bool) -> Result<()>
         Start::Found(found, lock) => (Some(*found), lock),
         Start::New { overwrite, lock } => (None, make_folder(dir, overwrite, lock)?),
     };
+    if !lock.is_held() {
+        note!(
+            "note        {} is on a file system without locks: nothing keeps another process from writing there too",
+            dir.display()
+        );
+    }
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
     let dashboard = !plain && std::io::stdout().is_terminal();
@@ -146,20 +152,8 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
 
 /// Reads and tokenises the data; large files take a while, and a bar tells how far they are.
 pub fn load_task(config: &RunConfig, checkpoint: &Checkpoint) -> Result<Task> {
-    let style = ProgressStyle::with_template("{msg}: {human_pos} sequences tokenised");
-    let bar = ProgressBar::no_length().with_style(style.context("progress bar")?);
-    let mut progress = |path: &Path, done: usize| {
-        bar.set_message(path.display().to_string());
-        bar.set_position(done as u64);
-    };
-    let task = Task::load(
-        config,
-        text(checkpoint)?,
-        checkpoint.config(),
-        &mut progress,
-    )?;
-    bar.finish_and_clear();
-    Ok(task)
+    let text = text(checkpoint)?;
+    tokenising::shown(|progress| Task::load(config, text, checkpoint.config(), progress))
 }
 
 fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {

@@ -331,6 +331,15 @@ fn deepseas_own_files_are_trained_on_and_each_histone_mark_is_scored() {
     let names: std::collections::BTreeSet<&str> = labels.column("label").into_iter().collect();
     assert_eq!(names.len(), 104);
 
+    let output = place.lingo(&["eval", "run", "--data", &fixture("test"), "--json"]);
+    succeeded(&output);
+    let scores: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(scores["labels"].as_array().unwrap().len(), 104);
+    let result = place.json("run/result.json");
+    let loss = |scores: &serde_json::Value| scores["loss"].as_f64().unwrap();
+    let far = (loss(&scores) - loss(&result["test"])).abs();
+    assert!(far < 1e-6, "{far}");
+
     let held = std::fs::read(place.path("run/best/adapter.safetensors")).unwrap();
     let on_disk = [
         "--overwrite",

@@ -207,3 +207,29 @@ fn a_full_disk_leaves_no_part_of_a_table_of_predictions() {
     let left: Vec<_> = std::fs::read_dir(place.path("")).unwrap().collect();
     assert_eq!(left.len(), 3, "data, run and run.toml alone: {left:?}");
 }
+
+#[test]
+fn settings_that_can_bring_nothing_are_said_before_training() {
+    let place = Place::new();
+    place.run_file("adalora");
+    let said = |set: &[&str]| {
+        let output = place.train(&[&["--overwrite", "--set", "train.epochs=1"], set].concat());
+        succeeded(&output);
+        stderr(&output)
+    };
+    let patient =
+        "note        train.patience = 3 cannot end this run early: 1 of its evaluations count";
+    let level = "adapter.initial_rank is adapter.target_rank";
+    let quiet = said(&[]);
+    assert!(
+        !quiet.contains("cannot end") && !quiet.contains(level),
+        "{quiet}"
+    );
+    let loud = said(&[
+        "--set",
+        "train.patience=3",
+        "--set",
+        "adapter.target_rank=12",
+    ]);
+    assert!(loud.contains(patient) && loud.contains(level), "{loud}");
+}

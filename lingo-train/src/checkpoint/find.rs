@@ -8,7 +8,7 @@ use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
 
 use super::kept::{Checkpoints, remove};
-use super::{CheckpointError, FOLDER, MODEL, OPTIMIZER, SavedState, name, step_of};
+use super::{CheckpointError, FOLDER, MODEL, OPTIMIZER, Origin, SavedState, name, step_of};
 
 /// A checkpoint to go on from.
 #[derive(Debug)]
@@ -108,8 +108,8 @@ impl Found {
         ))
     }
 
-    /// Removes what is no whole checkpoint, and goes on behind this one.
-    pub fn go_on(self) -> Checkpoints {
+    /// Removes what is no whole checkpoint, and goes on behind this one, as a run of this `origin`.
+    pub fn go_on(self, origin: Origin) -> Checkpoints {
         let step = self.state.run.steps;
         let is_kept = |name: &str| {
             step_of(name).is_some_and(|found| {
@@ -127,7 +127,7 @@ impl Found {
         }
         let mut kept = self.older;
         kept.push((step, self.state.best));
-        Checkpoints::going_on(self.dir, kept, self.state)
+        Checkpoints::going_on(self.dir, origin, kept, self.state)
     }
 }
 

@@ -36,12 +36,13 @@ impl Checkpoints {
     /// The checkpoints of a run that goes on from `newest`; `kept` are all that are whole, by step.
     pub(super) fn going_on(
         dir: PathBuf,
+        origin: Origin,
         kept: Vec<(u64, Option<u64>)>,
         newest: SavedState,
     ) -> Self {
         Self {
             dir,
-            origin: newest.origin.clone(),
+            origin,
             kept,
             newest: Some(newest),
         }

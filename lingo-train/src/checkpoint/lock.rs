@@ -13,6 +13,7 @@ pub const LOCK_FILE: &str = "lock";
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
+    is_held: bool,
 }
 
 impl RunLock {
@@ -32,12 +33,20 @@ impl RunLock {
             Err(TryLockError::WouldBlock) => Err(CheckpointError::InUse {
                 dir: run.to_owned(),
             }),
-            // Some network file systems know no locks.
+            // It is said, and better than no run.
             Err(TryLockError::Error(source)) if source.kind() != ErrorKind::Unsupported => {
                 Err(failed(source))
             }
-            _ => Ok(Self { _file: file }),
+            locked => Ok(Self {
+                _file: file,
+                is_held: locked.is_ok(),
+            }),
         }
+    }
+
+    /// Whether it keeps others out; some network file systems know no locks.
+    pub fn is_held(&self) -> bool {
+        self.is_held
     }
 }
 
@@ -50,6 +59,7 @@ mod tests {
     fn a_run_folder_is_taken_once_at_a_time() {
         let run = tempfile::tempdir().unwrap();
         let lock = RunLock::take(run.path()).unwrap();
+        assert!(lock.is_held());
         let error = RunLock::take(run.path()).unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");
         drop(lock);

@@ -65,7 +65,9 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
         dev,
         test,
         labels: read_labels(reader),
-        in_memory_mib: reader.count("data.in_memory_mib", 0).unwrap_or(64),
+        in_memory_mib: reader
+            .count("data.in_memory_mib", 0)
+            .unwrap_or(DataConfig::default().in_memory_mib),
         cache: reader.path_here("data.cache"),
     };
     if data.dir.is_none() && (data.train.is_none() || data.dev.is_none() || data.test.is_none()) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use lingo_core::nn::Precision;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::data::Prompt;
+use crate::data::{Cache, Prompt};
 use crate::metric::MetricName;
 
 /// `[data]`: a folder in GUE's layout, or the three files by name.
@@ -42,18 +42,37 @@ pub struct DataConfig {
     pub cache: Option<PathBuf>,
 }
 
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            root: None,
+            dir: None,
+            train: None,
+            dev: None,
+            test: None,
+            labels: None,
+            in_memory_mib: 64,
+            cache: None,
+        }
+    }
+}
+
 impl DataConfig {
-    /// The folder of tokens of large files.
-    pub fn cache(&self) -> PathBuf {
+    /// Where tokens are kept.
+    pub fn cache(&self) -> Cache {
         let folder = |name: &str| std::env::var_os(name).filter(|folder| !folder.is_empty());
         let user = || folder("XDG_CACHE_HOME").map(PathBuf::from);
         let home = || folder("HOME").or_else(|| folder("USERPROFILE"));
         let below_home = || Some(PathBuf::from(home()?).join(".cache"));
         let named = self.cache.clone();
-        named.unwrap_or_else(|| {
+        let dir = named.unwrap_or_else(|| {
             let caches = user().or_else(below_home);
             caches.unwrap_or_else(std::env::temp_dir).join("lingo")
-        })
+        });
+        Cache {
+            dir,
+            in_memory: (self.in_memory_mib as u64) << 20,
+        }
     }
 
     /// The file of each split.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::answers::Wanted;
 use super::finding::Finding;
+use super::label::Objective;
 use super::pipeline;
 use super::record::DataError;
 use super::samples::Samples;
@@ -50,11 +51,13 @@ pub struct Cache {
 
 /// The samples of a file, and what encoding did to them.
 #[derive(Debug)]
-pub(crate) struct Loaded {
-    pub(crate) samples: Samples,
-    pub(crate) report: EncodingReport,
+pub struct Loaded {
+    /// In the order of the file.
+    pub samples: Samples,
+    /// What encoding did.
+    pub report: EncodingReport,
     /// What a user should know of how they were read.
-    pub(crate) findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
 }
 
 impl Cache {
@@ -82,11 +85,25 @@ impl Cache {
         Ok((splits, report))
     }
 
+    /// The samples of a file with answers to a task. While a store is made, `progress` is told how many it has.
+    ///
+    /// # Errors
+    /// If the file cannot be read or encoded, or its samples not be stored; if its labels are none of the task's.
+    pub fn labelled(
+        &self,
+        path: &Path,
+        objective: &Objective,
+        encoder: &Encoder,
+        progress: &mut dyn FnMut(&Path, usize),
+    ) -> Result<Loaded, LoadError> {
+        self.load(path, Wanted::Of(objective), encoder, progress)
+    }
+
     /// The samples of a file. While a store is made, `progress` is told how many it has.
     ///
     /// # Errors
     /// If the file cannot be read or encoded, or its samples not be stored.
-    pub(crate) fn load(
+    fn load(
         &self,
         path: &Path,
         wanted: Wanted<'_>,
@@ -99,7 +116,7 @@ impl Cache {
         };
         let before = std::fs::metadata(path).map_err(read)?;
         if before.len() <= self.in_memory {
-            return in_memory(path, wanted, encoder);
+            return self.in_memory(path, wanted, encoder);
         }
         let write = |source| StoreError::Write {
             path: self.dir.clone(),
@@ -121,7 +138,7 @@ impl Cache {
             Some(store) => store,
             None => {
                 let mut writer = StoreWriter::new(&self.dir, encoder.rows())?;
-                pipeline::encode(path, wanted, encoder, |chunk| {
+                pipeline::encode(path, wanted, encoder, &self.dir, |chunk| {
                     writer.push(&chunk.samples, &chunk.fingerprints, chunk.report)?;
                     progress(path, writer.len());
                     Ok(())
@@ -141,22 +158,27 @@ impl Cache {
             findings: damage.into_iter().chain(left_out).collect(),
         })
     }
-}
 
-fn in_memory(path: &Path, wanted: Wanted<'_>, encoder: &Encoder) -> Result<Loaded, LoadError> {
-    let (mut samples, mut fingerprints) = (Vec::new(), Vec::new());
-    let mut report = EncodingReport::default();
-    pipeline::encode(path, wanted, encoder, |chunk| {
-        samples.extend(chunk.samples);
-        fingerprints.extend(chunk.fingerprints);
-        report = report.merge(chunk.report);
-        Ok(())
-    })?;
-    Ok(Loaded {
-        samples: Samples::in_memory(samples, fingerprints),
-        report,
-        findings: Finding::left_out(path, report).into_iter().collect(),
-    })
+    fn in_memory(
+        &self,
+        path: &Path,
+        wanted: Wanted<'_>,
+        encoder: &Encoder,
+    ) -> Result<Loaded, LoadError> {
+        let (mut samples, mut fingerprints) = (Vec::new(), Vec::new());
+        let mut report = EncodingReport::default();
+        pipeline::encode(path, wanted, encoder, &self.dir, |chunk| {
+            samples.extend(chunk.samples);
+            fingerprints.extend(chunk.fingerprints);
+            report = report.merge(chunk.report);
+            Ok(())
+        })?;
+        Ok(Loaded {
+            samples: Samples::in_memory(samples, fingerprints),
+            report,
+            findings: Finding::left_out(path, report).into_iter().collect(),
+        })
+    }
 }
 
 /// The name of the store of a file's samples.

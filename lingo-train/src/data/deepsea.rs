@@ -10,7 +10,7 @@
 //! Both formats keep the samples fastest: the bytes of one sample lie one in each row of as many bytes as there are samples.
 //! Opening a file therefore decodes it once, row by row, into temporary files of one byte a base and one byte a label, which
 //! are then read in blocks of samples. They need about a quarter of the sequences' size on disk (4.4 GB for DeepSEA's
-//! training split) in the system's folder for temporary files, `TMPDIR`, and go when the reader does.
+//! training split), and go when the reader does.
 
 mod columns;
 mod error;
@@ -56,12 +56,13 @@ struct Block {
 }
 
 impl DeepSea {
-    /// Decodes a file of either format, told by its first bytes, as far as `columns` need it.
+    /// Decodes a file of either format, told by its first bytes, as far as `columns` need it, into temporary files in the
+    /// folder `dir`, which is made where there is none.
     ///
     /// # Errors
     /// If the file is of another kind, damaged or cut off, lacks one of the two variables, or has other shapes or values than
-    /// DeepSEA's; if it holds no samples; if the folder for temporary files is full.
-    pub fn open(path: &Path, columns: &Columns) -> Result<Self, DataError> {
+    /// DeepSEA's; if it holds no samples; if `dir` is full.
+    pub fn open(path: &Path, columns: &Columns, dir: &Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read {
             path: path.to_owned(),
             source,
@@ -75,7 +76,7 @@ impl DeepSea {
             .and_then(|_| file.rewind())
             .map_err(unreadable)?;
 
-        let mut intake = Intake::new(columns);
+        let mut intake = Intake::new(columns, dir);
         let outcome = match Format::of(&start) {
             Ok(Format::Matlab5) => matlab5::read(file, bytes, &mut intake),
             Ok(Format::Hdf5) => hdf5::read(path, bytes, &mut intake),

@@ -22,7 +22,7 @@ pub(super) struct Chunk {
     pub(super) report: EncodingReport,
 }
 
-/// Encodes the records of a file; `take` gets the chunks in order.
+/// Encodes the records of a file, unpacked into the folder `scratch` where it has to be; `take` gets the chunks in order.
 ///
 /// # Errors
 /// If the file cannot be read or encoded, and whatever `take` says.
@@ -30,9 +30,10 @@ pub(super) fn encode(
     path: &Path,
     wanted: Wanted<'_>,
     encoder: &Encoder,
+    scratch: &Path,
     mut take: impl FnMut(Chunk) -> Result<(), LoadError>,
 ) -> Result<(), LoadError> {
-    let mut records = records(path, wanted)?;
+    let mut records = records(path, wanted, scratch)?;
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel::<Result<Vec<Record>, DataError>>(AHEAD);
         scope.spawn(move || {

@@ -17,7 +17,8 @@ use super::table::{self, compressed, parse_sequence};
 /// word of their definition line. Sequences become upper case, U becomes T.
 ///
 /// # Errors
-/// With file and line, as for [`read_gue`](super::read_gue); a compressed file; a name of another kind.
+/// With file and line: a malformed line, a letter that is no IUPAC nucleotide, an empty sequence; a missing column; a file
+/// without records; a compressed file; a name of another kind.
 pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
     let format = |reason| DataError::Format {
         path: path.to_owned(),

@@ -11,11 +11,16 @@ use super::table::Rows;
 /// Records one after the other, in the file's order.
 pub(super) type Records<'a> = Box<dyn Iterator<Item = Result<Record, DataError>> + Send + 'a>;
 
-/// The records of a file with the labels that are wanted; none is held but the one at hand.
+/// The records of a file with the labels that are wanted; none is held but the one at hand. What has to be unpacked is, into
+/// the folder `scratch`.
 ///
 /// # Errors
 /// If the file cannot be opened, or its header is not that of such data.
-pub(super) fn records<'a>(path: &Path, wanted: Wanted<'a>) -> Result<Records<'a>, DataError> {
+pub(super) fn records<'a>(
+    path: &Path,
+    wanted: Wanted<'a>,
+    scratch: &Path,
+) -> Result<Records<'a>, DataError> {
     if !is_deepsea(path) {
         return Ok(Box::new(Rows::open(path, wanted)?));
     }
@@ -30,7 +35,7 @@ pub(super) fn records<'a>(path: &Path, wanted: Wanted<'a>) -> Result<Records<'a>
             });
         }
     };
-    Ok(Box::new(DeepSea::open(path, &columns)?))
+    Ok(Box::new(DeepSea::open(path, &columns, scratch)?))
 }
 
 /// Whether a file's name is that of one of DeepSEA's.

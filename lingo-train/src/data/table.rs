@@ -144,3 +144,6 @@ fn csv_error(path: &Path, error: csv::Error) -> DataError {
     };
     DataError::Malformed { path, line, reason }
 }
+
+#[cfg(test)]
+mod tests;

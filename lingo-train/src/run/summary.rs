@@ -4,6 +4,16 @@ use std::fmt;
 
 use super::Run;
 
+impl Run {
+    /// Evaluations that may be chosen: those behind which the ranks are fixed.
+    fn counted_evaluations(&self) -> usize {
+        let ranks = self.ranks.as_ref();
+        let from = ranks.map_or(0, |ranks| ranks.config().schedule.final_step());
+        let evaluations = self.plan.length.evaluations.iter();
+        evaluations.filter(|step| **step >= from).count()
+    }
+}
+
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.plan.task)?;
@@ -40,6 +50,14 @@ impl fmt::Display for Run {
                 length.left_out
             )?;
         }
+        let (patience, counted) = (self.plan.config.train.patience, self.counted_evaluations());
+        // The first one is an improvement, and behind the last one there is nothing to save.
+        if patience > 0 && counted < patience + 2 {
+            write!(
+                f,
+                "\nnote        train.patience = {patience} cannot end this run early: {counted} of its evaluations count"
+            )?;
+        }
         let reference = self.plan.flops.reference;
         write!(
             f,
@@ -56,6 +74,12 @@ impl fmt::Display for Run {
             schedule.target(),
             schedule.final_step(),
         )?;
+        if schedule.initial() == schedule.target() {
+            write!(
+                f,
+                "\nnote        adapter.initial_rank is adapter.target_rank: the budget of ranks never falls"
+            )?;
+        }
         match schedule.gradual_allocations() {
             0 => write!(
                 f,

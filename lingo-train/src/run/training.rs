@@ -139,7 +139,7 @@ impl Training {
                 // Where things are may have changed.
                 let config = plan.config.to_toml()?;
                 write_atomically(&dir.join("config.toml"), config.as_bytes())?;
-                (files, found.go_on(), state)
+                (files, found.go_on(origin), state)
             }
             None => {
                 let adapters = classifier.adapters().into_iter();

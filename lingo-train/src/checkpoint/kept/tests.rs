@@ -140,12 +140,27 @@ fn a_checkpoint_that_was_spoiled_is_told_and_the_one_before_is_found() {
             assert_eq!(found.damaged.len(), 1);
             assert!(found.damaged[0].contains(file), "{:?}", found.damaged);
             found.tensors().unwrap();
-            let mut checkpoints = found.go_on();
+            let mut checkpoints = found.go_on(Origin::default());
             assert_eq!(on_disk(run.path()), [1]);
             save(&mut checkpoints, 2, None);
             assert_eq!(find(run.path()).unwrap().state.run.steps, 2);
         }
     }
+}
+
+#[test]
+fn a_run_that_went_on_elsewhere_goes_on_from_there() {
+    let (run, mut checkpoints) = checkpoints();
+    save(&mut checkpoints, 1, None);
+    let elsewhere = Origin {
+        device: "elsewhere".to_owned(),
+        workers: 3,
+        ..Origin::default()
+    };
+    let found = find(run.path()).unwrap();
+    assert_eq!(found.state.origin, Origin::default());
+    save(&mut found.go_on(elsewhere.clone()), 2, None);
+    assert_eq!(find(run.path()).unwrap().state.origin, elsewhere);
 }
 
 #[test]
@@ -162,7 +177,7 @@ fn half_a_checkpoint_is_none() {
     fs::remove_file(dir.join(name(3)).join(STATE)).unwrap();
     let found = find(run.path()).unwrap();
     assert_eq!(found.state.run.steps, 1);
-    found.go_on();
+    found.go_on(Origin::default());
     assert_eq!(on_disk(run.path()), [1]);
 }
 
@@ -190,7 +205,7 @@ fn the_best_evaluations_checkpoint_is_verified_too_and_what_is_lost_is_said() {
     assert_eq!(on_disk(run.path()), [1, 3, 4]);
     let found = find(run.path()).unwrap();
     assert!(found.lost.is_empty() && found.damaged.is_empty());
-    assert!(found.go_on().hold(1));
+    assert!(found.go_on(Origin::default()).hold(1));
 
     for file in [MODEL, STATE] {
         let path = run.path().join(FOLDER).join(name(1)).join(file);
@@ -207,5 +222,5 @@ fn the_best_evaluations_checkpoint_is_verified_too_and_what_is_lost_is_said() {
     fs::remove_dir_all(run.path().join(FOLDER).join(name(1))).unwrap();
     let found = find(run.path()).unwrap();
     assert_eq!(found.lost.len(), 1);
-    assert!(!found.go_on().hold(1));
+    assert!(!found.go_on(Origin::default()).hold(1));
 }

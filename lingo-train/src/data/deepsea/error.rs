@@ -1,6 +1,7 @@
 //! What can be wrong with a file of DeepSEA's.
 
 use std::io;
+use std::path::PathBuf;
 
 /// Why one of DeepSEA's files cannot be used; [`DataError`](super::super::DataError) says which one.
 #[derive(Debug, thiserror::Error)]
@@ -118,10 +119,12 @@ pub enum MatError {
     },
     /// What is decoded cannot be kept.
     #[error(
-        "cannot unpack it into {}: {source}; that takes a byte for each base and label, set TMPDIR to a folder with more room",
-        std::env::temp_dir().display()
+        "cannot unpack it into {}: {source}; that takes a byte for each base and label, name a folder with more room by data.cache",
+        dir.display()
     )]
     Temporary {
+        /// Where to.
+        dir: PathBuf,
         /// What the system says.
         source: io::Error,
     },

@@ -1,6 +1,8 @@
 //! Takes the two variables of a file in, from either format: finds them by name, holds them to their shapes, and keeps what is
 //! wanted of them.
 
+use std::path::Path;
+
 use super::columns::{ALL, Columns};
 use super::error::MatError;
 use super::one_hot::{self, Fault};
@@ -97,6 +99,8 @@ impl Variable {
 #[derive(Debug)]
 pub(super) struct Intake<'a> {
     columns: &'a Columns,
+    /// Where it is unpacked.
+    dir: &'a Path,
     sequences: Option<Filled>,
     labels: Option<Filled>,
     /// Names of all variables that the file has.
@@ -110,8 +114,9 @@ struct Filled {
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(columns: &'a Columns) -> Self {
+    pub(super) fn new(columns: &'a Columns, dir: &'a Path) -> Self {
         Self {
+            dir,
             columns,
             sequences: None,
             labels: None,
@@ -150,7 +155,7 @@ impl<'a> Intake<'a> {
         };
         let rows = kept.iter().flatten().count();
         Ok(Filling {
-            spool: Spool::new(rows, variable.samples)?,
+            spool: Spool::new(self.dir, rows, variable.samples)?,
             variable,
             kept,
             letters: Vec::new(),

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use super::error::MatError;
 
@@ -12,16 +13,20 @@ const TILE_ROWS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
+    dir: PathBuf,
     rows: usize,
     samples: usize,
     tile: Vec<u8>,
 }
 
 impl Spool {
-    pub(super) fn new(rows: usize, samples: usize) -> Result<Self, MatError> {
-        let file = tempfile::tempfile().map_err(|source| MatError::Temporary { source })?;
+    /// In a temporary file in the folder `dir`, which is made where there is none.
+    pub(super) fn new(dir: &Path, rows: usize, samples: usize) -> Result<Self, MatError> {
+        let file = std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir));
+        let file = file.map_err(|source| temporary(dir, source))?;
         Ok(Self {
             file,
+            dir: dir.to_owned(),
             rows,
             samples,
             tile: Vec::new(),
@@ -40,7 +45,7 @@ impl Spool {
     pub(super) fn write(&mut self, row: usize, start: usize, bytes: &[u8]) -> Result<(), MatError> {
         self.seek(row, start)
             .and_then(|()| self.file.write_all(bytes))
-            .map_err(|source| MatError::Temporary { source })
+            .map_err(|source| temporary(&self.dir, source))
     }
 
     /// Reads `count` samples from `start` on: the rows of one after those of the other.
@@ -58,7 +63,7 @@ impl Spool {
             for (row, bytes) in tile.chunks_exact_mut(count).enumerate() {
                 self.seek(first + row, start)
                     .and_then(|()| self.file.read_exact(bytes))
-                    .map_err(|source| MatError::Temporary { source })?;
+                    .map_err(|source| temporary(&self.dir, source))?;
             }
             for (at, sample) in samples.chunks_exact_mut(self.rows).enumerate() {
                 for (row, byte) in sample[first..first + rows].iter_mut().enumerate() {
@@ -76,6 +81,13 @@ impl Spool {
     }
 }
 
+fn temporary(dir: &Path, source: io::Error) -> MatError {
+    MatError::Temporary {
+        dir: dir.to_owned(),
+        source,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -85,7 +97,8 @@ mod tests {
     fn what_is_written_in_rows_is_read_in_samples() {
         let (rows, samples) = (150, 7);
         let byte = |row: usize, sample: usize| (row * samples + sample) as u8;
-        let mut spool = Spool::new(rows, samples).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut spool = Spool::new(&dir.path().join("made"), rows, samples).unwrap();
         for (start, end) in [(3, samples), (0, 3)] {
             for row in (0..rows).rev() {
                 let bytes: Vec<u8> = (start..end).map(|sample| byte(row, sample)).collect();

@@ -18,6 +18,10 @@ fn fixture(name: &str) -> PathBuf {
         .join(name)
 }
 
+fn open(path: &Path, columns: &Columns) -> Result<DeepSea, DataError> {
+    DeepSea::open(path, columns, &std::env::temp_dir())
+}
+
 fn columns(labels: &[&str]) -> Columns {
     let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
     Columns::select(Some(&labels)).unwrap()
@@ -28,7 +32,7 @@ fn agrees(name: &str, chosen: &Columns) {
     let text = fs::read_to_string(fixture("expected.json")).unwrap();
     let expected: Value = serde_json::from_str(&text).unwrap();
     let expected = &expected[name];
-    let samples = DeepSea::open(&fixture(&format!("{name}.mat")), chosen).unwrap();
+    let samples = open(&fixture(&format!("{name}.mat")), chosen).unwrap();
     let sequences = expected["sequences"].as_array().unwrap();
     assert_eq!(samples.len(), sequences.len(), "{name}");
     assert_eq!(samples.size_hint().0, sequences.len());
@@ -79,7 +83,7 @@ fn complaint(bytes: &[u8]) -> String {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("some.mat");
     fs::write(&path, bytes).unwrap();
-    let error = DeepSea::open(&path, &columns(&["deepsea-histone"])).unwrap_err();
+    let error = open(&path, &columns(&["deepsea-histone"])).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("some.mat: "), "{text}");
     text
@@ -123,7 +127,7 @@ fn what_is_of_no_known_format_is_refused() {
     complains(b"MATLAB 4", "neither a MATLAB 5 nor");
     complains(&[0; 4096], "neither a MATLAB 5 nor");
     let path = fixture("there_is_none.mat");
-    let error = DeepSea::open(&path, &columns(&["1"])).unwrap_err();
+    let error = open(&path, &columns(&["1"])).unwrap_err();
     assert!(matches!(error, DataError::Read { .. }), "{error}");
 }
 
@@ -155,7 +159,7 @@ fn changed_bytes_never_panic_and_compressed_ones_never_pass() {
         let bytes = fs::read(fixture(&format!("{name}.mat"))).unwrap();
         let read = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            let samples = DeepSea::open(&path, &chosen)?;
+            let samples = open(&path, &chosen)?;
             samples.collect::<Result<Vec<_>, _>>()
         };
         let whole = read(&bytes).unwrap();
@@ -319,7 +323,7 @@ fn wrong_matlab_5_is_refused_with_the_reason() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("good.mat");
     fs::write(&path, &good).unwrap();
-    let mut samples = DeepSea::open(&path, &columns(&["7"])).unwrap();
+    let mut samples = open(&path, &columns(&["7"])).unwrap();
     assert_eq!(samples.next().unwrap().unwrap().sequence, "NNN");
     assert_eq!(samples.count(), 1);
 }
@@ -357,7 +361,7 @@ fn blocks_of_samples_follow_one_another() {
         compress(&array("data", BYTE, &[count32, 919], 2, &marks)),
     ];
     fs::write(&path, matlab5(&arrays)).unwrap();
-    let mut samples = DeepSea::open(&path, &columns(&["1"])).unwrap();
+    let mut samples = open(&path, &columns(&["1"])).unwrap();
     samples.block_bytes = 7 * (3 + 1);
     assert_eq!(samples.len(), count);
     let expected = ["ANN", "GNN", "CNN", "TNN"];
