@@ -270,7 +270,7 @@ def document(lines, of_ratios):
 
 Made by `python tools/flops_reference.py target/release/lingo`, which fails unless the three counts agree to
 {100 * MOST:.0f} %. What is counted, and what is not, is said in
-[lingo-core/src/flops.rs](../lingo-core/src/flops.rs).
+`lingo-core/src/flops.rs`.
 
 A step of {BATCH} sequences without padding, in TFLOP (10^12 operations; a multiplication and an addition are two): as
 `lingo flops` counts it, as the formula in the script does by hand, and as PyTorch's `FlopCounterMode` does over a forward
