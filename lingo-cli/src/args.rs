@@ -22,6 +22,9 @@ use weights_import::export::FloatType;
   lingo predict runs/run --input genes.fasta --output genes.csv
   lingo inspect models/opt-125m --data data/prom_300_tata")]
 pub struct Args {
+    /// Say nothing but results and errors.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
     #[command(subcommand)]
     pub verb: Verb,
 }
@@ -51,7 +54,36 @@ pub enum Verb {
     #[command(subcommand)]
     Config(ConfigVerb),
     /// List the devices that this build can compute on.
-    Devices,
+    Devices(DevicesArgs),
+    /// Print a script that completes arguments, for your shell to load.
+    #[command(after_help = "For example, in ~/.bashrc: source <(lingo completions bash)")]
+    Completions(CompletionsArgs),
+    /// Write manual pages.
+    Man(ManArgs),
+}
+
+/// Arguments of `devices`.
+#[derive(Debug, clap::Args)]
+pub struct DevicesArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, clap::Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, clap::Args)]
+pub struct ManArgs {
+    /// The folder to write lingo.1, lingo-train.1 and so on to.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
 }
 
 /// Arguments of `flops`.
@@ -118,6 +150,9 @@ pub struct TrainArgs {
     /// Show progress as plain lines on a terminal too, instead of the dashboard.
     #[arg(long)]
     pub plain: bool,
+    /// Print result.json at the end instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `compare`.

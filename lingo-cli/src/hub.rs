@@ -6,6 +6,8 @@ use anyhow::Result;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use weights_import::hub::{HubEvent, HubId, HubSettings, fetch};
 
+use crate::say;
+
 /// A model, found.
 pub struct Located {
     /// Its path.
@@ -25,7 +27,7 @@ pub fn locate(model: &Path) -> Result<Located> {
         });
     };
     let settings = HubSettings::from_env()?;
-    let bar = ProgressBar::new(0).with_style(style());
+    let bar = say::bar(ProgressBar::new(0).with_style(style()));
     let mut files = 0_usize;
     let mut total = 0;
     let snapshot = fetch(&settings, &id, &mut |event| match event {

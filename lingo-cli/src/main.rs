@@ -48,7 +48,11 @@ fn message(error: &anyhow::Error) -> String {
 fn main() -> ExitCode {
     allocator::configure();
     device::configure();
-    let outcome = match Args::parse().verb {
+    let args = Args::parse();
+    if args.quiet {
+        say::keep_quiet();
+    }
+    let outcome = match args.verb {
         Verb::Train(args) => command::train::run(&args),
         Verb::Eval(args) => command::eval::run(&args),
         Verb::Predict(args) => command::predict::run(&args),
@@ -59,12 +63,14 @@ fn main() -> ExitCode {
         Verb::Bench(args) => command::bench::run(&args),
         Verb::Config(verb) => command::config::run(&verb),
         Verb::Flops(args) => command::flops::run(&args),
-        Verb::Devices => command::devices::run(),
+        Verb::Devices(args) => command::devices::run(&args),
+        Verb::Completions(args) => command::shell::completions(&args),
+        Verb::Man(args) => command::shell::man(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note!("error: {}", message(&error));
+            say::error(format_args!("error: {}", message(&error)));
             match error.downcast_ref::<RunError>() {
                 Some(RunError::Interrupted { cause, .. }) => exit_code(*cause).into(),
                 Some(RunError::Killed { .. }) => exit_code(StopCause::Dashboard).into(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use burn::data::dataloader::DataLoader as _;
 use burn::tensor::Device;
+use indicatif::ProgressBar;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::nn::{AddedTokens, Loader, Precision};
 use lingo_train::config::DataConfig;
@@ -21,7 +22,7 @@ use weights_import::{Checkpoint, Problem};
 use crate::args::LoadArgs;
 use crate::device::{Selected, select};
 use crate::hub::{Located, locate};
-use crate::tokenising;
+use crate::{say, tokenising};
 
 /// Batches that are scored at the same time, where there are threads for them.
 pub const EVALUATED_AT_ONCE: usize = 8;
@@ -190,7 +191,7 @@ impl Scorer {
 
     fn logits(&self, samples: Samples) -> Result<Vec<f32>> {
         let loader = EvalLoader::new(samples, self.batch_size, self.text.pad)?;
-        let bar = indicatif::ProgressBar::new(loader.num_items() as u64);
+        let bar = say::bar(ProgressBar::new(loader.num_items() as u64));
         let logits = evaluate::logits(&self.classifier, &loader, &self.workers, &|| bar.inc(1))?;
         bar.finish_and_clear();
         Ok(logits)

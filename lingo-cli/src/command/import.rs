@@ -18,6 +18,7 @@ use crate::args::ImportArgs;
 use crate::device::select;
 use crate::hub::locate;
 use crate::peft::write;
+use crate::say;
 use crate::scorer::{adapter_dir, apply, text};
 
 /// Writes a model as one compact folder, or PEFT's adapter as one of ours.
@@ -45,7 +46,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         overwrite: args.overwrite,
         fine_tuned: None,
     };
-    let bar = ProgressBar::new(0);
+    let bar = say::bar(ProgressBar::new(0));
     let exported = write_folder(&source, &args.out, options, &mut |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);

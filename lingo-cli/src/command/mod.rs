@@ -10,4 +10,5 @@ pub mod flops;
 pub mod import;
 pub mod inspect;
 pub mod predict;
+pub mod shell;
 pub mod train;

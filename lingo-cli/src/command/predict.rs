@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use indicatif::ProgressBar;
 use lingo_train::data::{Objective, Record, read_sequences};
 use lingo_train::metric::{predictions, probabilities, sigmoid};
 use lingo_train::record::write_atomically;
 
 use crate::args::PredictArgs;
 use crate::bank::Bank;
+use crate::say;
 use crate::scorer::Scorer;
 
 /// Writes probabilities of classes or labels for sequences.
@@ -42,7 +44,7 @@ fn bank(args: &PredictArgs) -> Result<()> {
     let files: Vec<PathBuf> = files
         .map(|file| output_file(args, &file))
         .collect::<Result<_>>()?;
-    let bar = indicatif::ProgressBar::new(files.len() as u64);
+    let bar = say::bar(ProgressBar::new(files.len() as u64));
     bank.score(&records, |adapter, logits, objective| {
         bar.inc(1);
         Ok(write_atomically(

@@ -23,7 +23,7 @@ use crate::hub::locate;
 use crate::progress::Plain;
 use crate::scorer::{Loading, load_backbone, text};
 use crate::signals::stop_on_signals;
-use crate::tokenising;
+use crate::{say, tokenising};
 
 /// Fine-tunes a model as the run file says, or goes on with a run that was stopped.
 pub fn run(args: &TrainArgs) -> Result<()> {
@@ -31,7 +31,7 @@ pub fn run(args: &TrainArgs) -> Result<()> {
         Some(dir) => {
             let (config, found, lock) = resume::open(dir, &args.run)?;
             let start = Start::Found(Box::new(found), lock);
-            train(config, dir, start, args.plain)
+            train(config, dir, start, args)
         }
         None => begin(args),
     }
@@ -50,7 +50,7 @@ fn begin(args: &TrainArgs) -> Result<()> {
         overwrite: args.overwrite,
         lock,
     };
-    train(config, &dir, start, args.plain)
+    train(config, &dir, start, args)
 }
 
 /// Where a run begins.
@@ -65,7 +65,7 @@ enum Start {
 }
 
 /// Trains in a run folder: from the beginning, or from a checkpoint that was found in it.
-fn train(config: RunConfig, dir: &Path, start: Start, plain: bool) -> Result<()> {
+fn train(config: RunConfig, dir: &Path, start: Start, args: &TrainArgs) -> Result<()> {
     let (run, selected) = prepare(config)?;
     note!(
         "{run}\ndevice      {}\nrun folder  {}",
@@ -85,7 +85,7 @@ fn train(config: RunConfig, dir: &Path, start: Start, plain: bool) -> Result<()>
     }
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
-    let dashboard = !plain && std::io::stdout().is_terminal();
+    let dashboard = !args.plain && !say::is_quiet() && std::io::stdout().is_terminal();
     let renderer: Box<dyn MetricsRenderer> = match dashboard {
         true => {
             note!("stop        Ctrl-C, or q and then s in the dashboard");
@@ -102,7 +102,10 @@ fn train(config: RunConfig, dir: &Path, start: Start, plain: bool) -> Result<()>
         renderer,
         stop,
     })?;
-    report(&result, dir);
+    match args.json {
+        true => result!("{}", String::from_utf8(result.to_json())?.trim_end()),
+        false => report(&result, dir),
+    }
     Ok(())
 }
 

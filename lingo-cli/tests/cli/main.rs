@@ -16,4 +16,5 @@ mod place;
 mod predictions;
 mod resume;
 mod runs;
+mod shell;
 mod stops;
