@@ -1,5 +1,6 @@
 //! `lingo predict`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -20,6 +21,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     };
     let output = output_file(args, &args.output)?;
     let records = read_sequences(&args.input)?;
+    note_ids(&records);
     let scorer = Scorer::load(model, &args.load)?;
     let logits = scorer.score(&records)?;
     let table = table(&records, &logits, scorer.objective())?;
@@ -37,6 +39,7 @@ fn bank(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
     let bank = Bank::open(&args.adapters, &args.load)?;
     let records = read_sequences(&args.input)?;
+    note_ids(&records);
     std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
     let files = bank
         .names()
@@ -59,6 +62,27 @@ fn bank(args: &PredictArgs) -> Result<()> {
         files.len()
     );
     Ok(())
+}
+
+/// Says so where predictions cannot be told apart by their ids.
+fn note_ids(records: &[Record]) {
+    let mut seen = HashSet::with_capacity(records.len());
+    let ids = records.iter().map(|record| record.id.as_str());
+    let (empty, named): (Vec<&str>, Vec<&str>) = ids.partition(|id| id.is_empty());
+    let again: Vec<&str> = named.into_iter().filter(|id| !seen.insert(*id)).collect();
+    if let Some(first) = again.first() {
+        note!(
+            "note: {} sequences have an id that one before them has, such as `{first}`; their predictions stand in the \
+             input's order",
+            again.len()
+        );
+    }
+    if !empty.is_empty() {
+        note!(
+            "note: {} sequences have an empty id; their predictions stand in the input's order",
+            empty.len()
+        );
+    }
 }
 
 /// The file that may be written: what a link leads to, and never the input.

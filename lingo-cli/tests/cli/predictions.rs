@@ -274,3 +274,26 @@ fn many_adapters_on_one_model_predict_as_each_by_itself() {
         &["data is no run"],
     );
 }
+
+#[test]
+fn ids_that_tell_no_sequences_apart_are_spoken_of() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    let predict = |name: &str, text: &str| {
+        place.write(name, text);
+        let args = ["--input", name, "--output", "p.csv", "--overwrite"];
+        let output = place.lingo(&[&["predict", "run"][..], &args].concat());
+        succeeded(&output);
+        (stderr(&output), place.csv("p.csv"))
+    };
+    let (said, table) = predict("x.fa", ">a\nACGT\n>b\nAC\n>a\nGT\n>a\nTT\n");
+    assert_eq!(table.column("id"), ["a", "b", "a", "a"]);
+    assert!(
+        said.contains("2 sequences have an id that one before them has, such as `a`"),
+        "{said}"
+    );
+    let (said, table) = predict("x.csv", "id,sequence\n,ACGT\nb,AC\n,GT\n");
+    assert_eq!(table.column("id"), ["", "b", ""]);
+    assert!(said.contains("2 sequences have an empty id"), "{said}");
+    let (said, _) = predict("y.csv", "id,sequence\na,ACGT\nb,AC\n");
+    assert!(!said.contains("note: "), "{said}");
+}

@@ -6,6 +6,7 @@ use csv::StringRecord;
 
 use super::label::{Label, Objective};
 use super::record::DataError;
+use super::table::column;
 
 /// The largest class, and the most labels, that can be meant: the head has a row for each, so that a stray number would be
 /// costly.
@@ -56,9 +57,8 @@ impl<'a> Answers<'a> {
             column: column.to_owned(),
             found: header.iter().map(String::from).collect(),
         };
-        let label = |title: &str| title.eq_ignore_ascii_case("label");
-        let single = header.iter().position(label);
-        let needed = || single.ok_or_else(|| missing("label"));
+        let single = || column(path, header, "label", str::eq_ignore_ascii_case);
+        let needed = || single()?.ok_or_else(|| missing("label"));
         let names: &[String] = match wanted {
             Wanted::Nothing => return Ok(Self::Nowhere),
             Wanted::Any(None) => return Ok(Self::Undecided(needed()?)),
@@ -71,27 +71,19 @@ impl<'a> Answers<'a> {
         let mut columns = Vec::with_capacity(names.len());
         let mut absent = None;
         for name in names {
-            let mut found = header.iter().enumerate().filter(|(_, title)| title == name);
-            match (found.next(), found.next()) {
-                (Some((column, _)), None) => columns.push(column),
-                (None, _) => absent = absent.or(Some(name)),
-                (Some(_), Some(_)) => {
-                    let reason = format!("two columns are called `{name}`");
-                    let path = path.to_owned();
-                    return Err(DataError::Malformed {
-                        path,
-                        line: 1,
-                        reason,
-                    });
-                }
+            match column(path, header, name, str::eq)? {
+                Some(column) => columns.push(column),
+                None => absent = absent.or(Some(name)),
             }
         }
-        match (absent, single) {
-            (None, _) => Ok(Self::Columns(columns, names)),
-            (Some(_), Some(single)) if columns.is_empty() => {
+        let Some(name) = absent else {
+            return Ok(Self::Columns(columns, names));
+        };
+        match single()? {
+            Some(single) if columns.is_empty() => {
                 Ok(Self::List(single, Some(names), Some(names.len())))
             }
-            (Some(name), _) => Err(missing(name)),
+            _ => Err(missing(name)),
         }
     }
 

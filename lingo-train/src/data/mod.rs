@@ -12,6 +12,7 @@ mod order;
 mod permutation;
 mod pipeline;
 mod prompt;
+mod quotes;
 mod record;
 mod rounds;
 mod samples;

@@ -8,8 +8,8 @@ use noodles_fasta::io::Reader;
 use noodles_fasta::record::Definition;
 
 use super::answers::Wanted;
-use super::record::{DataError, Record};
-use super::table::{self, compressed, parse_sequence};
+use super::record::{DataError, Record, normalise};
+use super::table::{self, compressed};
 
 /// Reads sequences for prediction; the format is told by the file's name.
 ///
@@ -27,12 +27,11 @@ pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
     if let Some(reason) = compressed(path) {
         return Err(format(reason));
     }
-    if !path.exists() {
-        return Err(DataError::Read {
-            path: path.to_owned(),
-            source: io::ErrorKind::NotFound.into(),
-        });
-    }
+    // What is not there is no matter of its name.
+    std::fs::metadata(path).map_err(|source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("csv") => table::read(path, Wanted::Nothing),
@@ -69,18 +68,14 @@ fn parse_fasta(path: &Path, source: impl BufRead) -> Result<Vec<Record>, DataErr
     let mut definition = Definition::default();
     loop {
         skip_blank_lines(reader.get_mut()).map_err(|error| fasta_error(path, 0, error))?;
-        // The line that the definition stands on, which names the whole record in complaints.
         let line = reader.get_ref().line;
         let error = |error| fasta_error(path, line, error);
         if reader.read_definition(&mut definition).map_err(error)? == 0 {
             break;
         }
-        let mut sequence = Vec::new();
-        reader.read_sequence(&mut sequence).map_err(error)?;
-        let sequence = String::from_utf8_lossy(&sequence);
         records.push(Record {
             id: String::from_utf8_lossy(definition.name()).into_owned(),
-            sequence: parse_sequence(path, line, sequence.trim_ascii_end())?,
+            sequence: read_sequence(path, line, reader.get_mut())?,
             label: None,
         });
     }
@@ -90,6 +85,43 @@ fn parse_fasta(path: &Path, source: impl BufRead) -> Result<Vec<Record>, DataErr
         });
     }
     Ok(records)
+}
+
+/// The lines up to the next definition, as one sequence; `definition` is the line that theirs stands on.
+fn read_sequence(
+    path: &Path,
+    definition: u64,
+    reader: &mut LineCounter<impl BufRead>,
+) -> Result<String, DataError> {
+    let (mut sequence, mut bytes) = (String::new(), Vec::new());
+    let read = |source| DataError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    loop {
+        let line = reader.line;
+        if matches!(reader.fill_buf().map_err(read)?, [] | [b'>', ..]) {
+            break;
+        }
+        bytes.clear();
+        reader.read_until(b'\n', &mut bytes).map_err(read)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let text = text.trim_ascii_end();
+        let part = normalise(text).map_err(|(letter, position)| DataError::Letter {
+            path: path.to_owned(),
+            line,
+            letter,
+            position: sequence.len() + position,
+        })?;
+        sequence.push_str(&part);
+    }
+    match sequence.is_empty() {
+        true => Err(DataError::EmptySequence {
+            path: path.to_owned(),
+            line: definition,
+        }),
+        false => Ok(sequence),
+    }
 }
 
 fn fasta_error(path: &Path, line: u64, error: io::Error) -> DataError {
@@ -214,6 +246,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_not_there_is_told_in_the_words_of_the_system() {
+        for name in ["none.fa", "none.csv", "none"] {
+            let error = read_sequences(Path::new(name)).unwrap_err().to_string();
+            assert!(error.contains(&format!("{name}: No such file")), "{error}");
+        }
+    }
+
+    #[test]
     fn complaints_name_file_and_line() {
         let cases = [
             (
@@ -229,7 +269,12 @@ mod tests {
             (
                 "x.fa",
                 ">one\nAC\nGT\n\n>two\nAC\nG-T\n",
-                "x.fa, line 5: '-' at position 4",
+                "x.fa, line 7: '-' at position 4",
+            ),
+            (
+                "x.fa",
+                ">one\r\nAC\r\n\r\nG T\r\n",
+                "x.fa, line 4: ' ' at position 4",
             ),
             (
                 "x.fa",
@@ -245,7 +290,7 @@ mod tests {
                 ">one\rACGT\r",
                 "x.fa, line 1: the sequence is empty",
             ),
-            ("x.fa", ">one\nAC\0T\n", "x.fa, line 1: '\\0' at position 3"),
+            ("x.fa", ">one\nAC\0T\n", "x.fa, line 2: '\\0' at position 3"),
             ("x.fa", "\0\0\0\0", "x.fa, line 1: expected a FASTA"),
             ("x.fa.gz", "", "decompress it first"),
             ("x.txt", "", "the extension is not known"),

@@ -1,18 +1,20 @@
 //! Records out of a CSV file, whose columns are found by name.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 
 use super::answers::{Answers, Wanted};
+use super::quotes::ClosedQuotes;
 use super::record::{DataError, Record, normalise};
 
 /// The rows of a table, one after the other.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     path: PathBuf,
-    reader: Reader<File>,
+    reader: Reader<ClosedQuotes<File>>,
     row: StringRecord,
     sequence: usize,
     answers: Answers<'a>,
@@ -32,22 +34,20 @@ impl<'a> Rows<'a> {
             path: path.to_owned(),
             source,
         })?;
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(file);
+        let mut reader = ReaderBuilder::new()
+            .trim(Trim::All)
+            .from_reader(ClosedQuotes::new(file));
         let header = reader
             .headers()
-            .map_err(|error| csv_error(path, error))?
+            .map_err(|error| csv_error(path, 1, error))?
             .clone();
-        let column = |name: &str| {
-            header
-                .iter()
-                .position(|title| title.eq_ignore_ascii_case(name))
-        };
+        let column = |name: &str| column(path, &header, name, str::eq_ignore_ascii_case);
         if header.iter().all(str::is_empty) {
             return Err(DataError::Empty {
                 path: path.to_owned(),
             });
         }
-        let sequence = column("sequence").ok_or_else(|| DataError::Column {
+        let sequence = column("sequence")?.ok_or_else(|| DataError::Column {
             path: path.to_owned(),
             column: "sequence".to_owned(),
             found: header.iter().map(String::from).collect(),
@@ -56,7 +56,7 @@ impl<'a> Rows<'a> {
             path: path.to_owned(),
             sequence,
             answers: Answers::find(path, &header, wanted)?,
-            id: column("id"),
+            id: column("id")?,
             reader,
             row: StringRecord::new(),
             read: 0,
@@ -64,8 +64,9 @@ impl<'a> Rows<'a> {
     }
 
     fn record(&mut self) -> Result<Option<Record>, DataError> {
+        let line = self.reader.position().line();
         let more = self.reader.read_record(&mut self.row);
-        if !more.map_err(|error| csv_error(&self.path, error))? {
+        if !more.map_err(|error| csv_error(&self.path, line, error))? {
             return match self.read {
                 0 => Err(DataError::Empty {
                     path: self.path.clone(),
@@ -93,6 +94,25 @@ impl Iterator for Rows<'_> {
     /// The next row; whoever goes on after an error gets the same or worse.
     fn next(&mut self) -> Option<Self::Item> {
         self.record().transpose()
+    }
+}
+
+/// The one column of a header that is called `name`.
+pub(super) fn column(
+    path: &Path,
+    header: &StringRecord,
+    name: &str,
+    same: impl Fn(&str, &str) -> bool,
+) -> Result<Option<usize>, DataError> {
+    let mut found = (0..header.len()).filter(|column| same(&header[*column], name));
+    let first = found.next();
+    match found.next() {
+        None => Ok(first),
+        Some(_) => Err(DataError::Malformed {
+            path: path.to_owned(),
+            line: 1,
+            reason: format!("two columns are called `{name}`; rename or remove one of them"),
+        }),
     }
 }
 
@@ -125,10 +145,12 @@ pub(super) fn parse_sequence(path: &Path, line: u64, text: &str) -> Result<Strin
     })
 }
 
-fn csv_error(path: &Path, error: csv::Error) -> DataError {
-    let line = error.position().map_or(1, |position| position.line());
+/// An error of the row that begins on `line`.
+fn csv_error(path: &Path, line: u64, error: csv::Error) -> DataError {
+    let line = error.position().map_or(line, |position| position.line());
     let path = path.to_owned();
     let reason = match error.into_kind() {
+        ErrorKind::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => error.to_string(),
         ErrorKind::Io(source) => return DataError::Read { path, source },
         ErrorKind::UnequalLengths {
             expected_len, len, ..

@@ -90,7 +90,27 @@ fn each_complaint_names_file_and_line() {
         ("sequence\nAC\n", "line 1: there is no column `label`"),
         (
             "sequence,label\nAC,0\n\"GT,1\nAC,0\n",
-            "train.csv, line 3: 1 fields where the header has 2",
+            "train.csv, line 3: a quote (\") is opened in this row and never closed",
+        ),
+        (
+            "sequence,label,note\nAC,0,x\nGT,1,\"y\nAC,0,z\n",
+            "train.csv, line 3: a quote (\") is opened in this row and never closed",
+        ),
+        (
+            "sequence,\"label\nAC,0\nGT,1\n",
+            "train.csv, line 1: a quote (\") is opened in this row and never closed",
+        ),
+        (
+            "sequence,label,Sequence\nAC,0,GT\n",
+            "train.csv, line 1: two columns are called `sequence`",
+        ),
+        (
+            "label,sequence,label\n0,AC,1\n",
+            "train.csv, line 1: two columns are called `label`",
+        ),
+        (
+            "id,sequence,label,ID\na,AC,0,b\n",
+            "train.csv, line 1: two columns are called `id`",
         ),
         (
             "sequence,label\nA\0C,0\n",
