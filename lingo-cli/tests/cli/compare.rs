@@ -41,6 +41,22 @@ fn runs_of_several_seeds_are_one_row_of_their_means() {
     let twice = place.lingo(&["compare", "runs/1", "runs/1"]);
     refused(&twice, &["the same run", "seed 1"]);
     refused(&place.lingo(&["compare", "data"]), &["data/config.toml"]);
+    // A pattern such as runs/* finds adapters that were imported there, too.
+    let adapter = ["compare", "runs/1/best", "runs/2", "runs/1", "runs/1/last"];
+    let output = place.lingo(&[&adapter[..], &["--format", "csv"]].concat());
+    succeeded(&output);
+    for adapter in ["runs/1/best", "runs/1/last"] {
+        let said = format!("{adapter} is an adapter, not a run, it is left out");
+        assert!(stderr(&output).contains(&said), "{}", stderr(&output));
+    }
+    assert_eq!(
+        output.stdout,
+        std::fs::read(place.path("table.csv")).unwrap()
+    );
+    refused(
+        &place.lingo(&["compare", "runs/1/best"]),
+        &["none of the runs"],
+    );
     std::fs::remove_file(place.path("runs/2/result.json")).unwrap();
     let output = place.lingo(&["compare", "runs/1", "runs/2"]);
     succeeded(&output);
