@@ -36,6 +36,20 @@ pub fn run(args: &FlopsArgs) -> Result<()> {
         ("total", step.total()),
     ]
     .map(|(name, flops)| (name, flops.of_batch(shape)));
+    if parts.iter().any(|(_, flops)| *flops == u64::MAX) {
+        bail!(
+            "a step of {} x {} tokens is of 2^64 operations or more, which are not counted; give smaller --tokens or \
+             --batch-size",
+            args.batch_size,
+            args.tokens
+        );
+    }
+    let limit = model.max_tokens();
+    if args.tokens > limit {
+        note!(
+            "note: this model takes at most {limit} tokens; training cuts longer sequences, and has no such step"
+        );
+    }
     if args.json {
         let parts = parts.map(|(name, flops)| (name.to_owned(), flops.into()));
         let object = serde_json::Map::from_iter(parts);
