@@ -9,6 +9,8 @@ use lingo_train::config::{Method, PromptConfig, TokenizerKind};
 use lingo_train::metric::MetricName;
 use weights_import::export::FloatType;
 
+use crate::command::config::CONFIGS;
+
 /// Fine-tune language models on genomes.
 ///
 /// A run is described by a TOML file (see configs/quickstart.toml for every key) and leaves a folder behind that
@@ -264,7 +266,7 @@ pub struct ShowArgs {
 pub struct CheckArgs {
     /// A run file, or several that make up one; or a folder with combinations.toml and the folders task, model and
     /// method.
-    #[arg(value_name = "RUN.toml|DIR", default_value = "configs")]
+    #[arg(value_name = "RUN.toml|DIR", default_value = CONFIGS)]
     pub files: Vec<PathBuf>,
     /// Replace a key, for example train.epochs=2; may be given often.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use weights_import::hub::{HubEvent, HubId, HubSettings, fetch};
 
@@ -19,6 +19,17 @@ pub struct Located {
 /// Finds a model by what the user calls it: a path that exists, else a model of the hub, which is fetched unless the
 /// cache has it. Anything else is a path that does not exist, about which whoever opens it will complain.
 pub fn locate(model: &Path) -> Result<Located> {
+    if model
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+        && model.is_file()
+    {
+        bail!(
+            "{} is a run file where a model is expected: a folder in Hugging Face's layout, a .gguf file, or a name on \
+             the hub; its own model stands under the key `model`",
+            model.display()
+        );
+    }
     let id = model.to_str().and_then(HubId::parse);
     let Some(id) = id.filter(|_| !model.exists()) else {
         return Ok(Located {

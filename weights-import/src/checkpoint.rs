@@ -13,6 +13,8 @@ use crate::encoding::FLOAT_TYPES;
 use crate::error::ImportError;
 use crate::json::JsonFile;
 use crate::mapped::MappedFile;
+use crate::ordinary;
+use crate::peft::PeftAdapter;
 use crate::tensors::{Element, Role, Stored, TensorInfo, half_of};
 use crate::tokenizer::{self, TextTokenizer};
 use crate::{gguf, hf};
@@ -75,8 +77,12 @@ impl Checkpoint {
     /// architecture or has a feature that is not supported.
     pub fn open(path: &Path) -> Result<Self, ImportError> {
         if path.is_dir() {
-            if path.join("config.json").is_file() {
+            if ordinary::is_there(&path.join("config.json"))? {
                 return Self::open_folder(path);
+            }
+            if PeftAdapter::is_in(path) {
+                let folder = path.to_owned();
+                return Err(ImportError::IsAdapter { folder });
             }
             let names = file_names_of(path, |name| has_gguf_extension(Path::new(name)));
             return match names.as_slice() {
@@ -87,12 +93,12 @@ impl Checkpoint {
                 }),
             };
         }
-        if path.is_file() {
-            return Self::open_gguf(path);
+        match ordinary::is_there(path)? {
+            true => Self::open_gguf(path),
+            false => Err(ImportError::NotFound {
+                path: path.to_owned(),
+            }),
         }
-        Err(ImportError::NotFound {
-            path: path.to_owned(),
-        })
     }
 
     /// The shape of a model alone: of a folder, `config.json` suffices.
@@ -101,7 +107,7 @@ impl Checkpoint {
     /// As for [`open`](Self::open).
     pub fn shape(path: &Path) -> Result<ModelConfig, ImportError> {
         let file = path.join("config.json");
-        match file.is_file() {
+        match ordinary::is_there(&file)? {
             true => hf::read_config(&file),
             false => Ok(Self::open(path)?.config),
         }

@@ -20,6 +20,12 @@ pub enum ImportError {
         /// Path as given.
         path: PathBuf,
     },
+    /// Something else than a file of an end and a content is at the path.
+    #[error("{}: this is no ordinary file, but a folder, a pipe or a device; put the file itself there", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
     /// The operating system refused a file.
     #[error("{}: cannot be read: {source}", path.display())]
     Io {
@@ -39,6 +45,15 @@ pub enum ImportError {
         folder: PathBuf,
         /// Names of some files found instead.
         found: Vec<String>,
+    },
+    /// The folder has an adapter that PEFT saved, and no model.
+    #[error(
+        "{}: this is an adapter that PEFT saved, not a model; `lingo import {} --base MODEL --out DIR` makes a folder \
+         of it that eval, predict, export and adapter.from take", folder.display(), folder.display()
+    )]
+    IsAdapter {
+        /// The folder.
+        folder: PathBuf,
     },
     /// The folder has a configuration but no weights.
     #[error(
@@ -61,6 +76,23 @@ pub enum ImportError {
         folder: PathBuf,
         /// The missing file.
         expected: &'static str,
+    },
+    /// No matrix of an adapter is one of the model's.
+    #[error(
+        "{}: tensor `{tensor}` and all others are of matrices that a model of type {model_type} does not have; give \
+         the pretrained model that the adapter is for{}",
+        path.display(),
+        base.as_ref().map_or(String::new(), |base| format!(" (it says {base})"))
+    )]
+    ForeignAdapter {
+        /// The file.
+        path: PathBuf,
+        /// One of its tensors.
+        tensor: String,
+        /// What the model is.
+        model_type: &'static str,
+        /// The model that the adapter's configuration names.
+        base: Option<String>,
     },
     /// A tensor of an adapter is not as it must be.
     #[error("{}: tensor `{tensor}`: {reason}", path.display())]
@@ -156,6 +188,19 @@ pub enum ImportError {
          without separators or `..`", index.display()
     )]
     OutsideFolder {
+        /// The index.
+        index: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// The name that the index gives.
+        file: String,
+    },
+    /// An index names a file that holds no weights.
+    #[error(
+        "{}: tensor `{tensor}` is said to be in `{file}`, which is no file of weights; fetch the index again",
+        index.display()
+    )]
+    NotAShard {
         /// The index.
         index: PathBuf,
         /// The tensor.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::ImportError;
 use crate::mapped::is_lfs_pointer;
+use crate::ordinary;
 
 /// The largest size that a model can have in any direction, so that the product of two can be counted.
 pub(crate) const MOST: usize = i32::MAX as usize;
@@ -46,7 +47,7 @@ impl JsonFile {
 
     /// The same, or nothing when there is no such file.
     pub(crate) fn open_optional(path: &Path) -> Result<Option<Self>, ImportError> {
-        if path.is_file() {
+        if ordinary::is_there(path)? {
             Self::open(path).map(Some)
         } else {
             Ok(None)

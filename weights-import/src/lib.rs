@@ -32,6 +32,7 @@ mod hf;
 pub mod hub;
 mod json;
 mod mapped;
+mod ordinary;
 mod outline;
 pub mod peft;
 mod tensors;

@@ -15,10 +15,11 @@ use tokenizers::{AddedToken, Tokenizer};
 use crate::bpe;
 use crate::error::ImportError;
 use crate::json::{self, JsonFile};
+use crate::ordinary;
 use crate::outline;
 
 /// The files of a Hugging Face folder that a tokenizer can consist of.
-pub(crate) const FILES: [&str; 7] = [
+pub const FILES: [&str; 7] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -60,7 +61,7 @@ pub(crate) fn from_folder(
 ) -> Result<TextTokenizer, ImportError> {
     let names = SpecialNames::read(folder)?;
     let path = folder.join("tokenizer.json");
-    let (tokenizer, bos, eos) = if path.is_file() {
+    let (tokenizer, bos, eos) = if ordinary::is_there(&path)? {
         let tokenizer = parse(&path)?;
         let (bos, eos) = template(&path, &tokenizer)?;
         let bos = match names.add_bos {
@@ -69,10 +70,14 @@ pub(crate) fn from_folder(
             None => bos,
         };
         (tokenizer, bos, eos)
-    } else if folder.join("vocab.json").is_file() && folder.join("merges.txt").is_file() {
+    } else if ordinary::is_there(&folder.join("vocab.json"))?
+        && ordinary::is_there(&folder.join("merges.txt"))?
+    {
         let (tokenizer, bos) = from_vocabulary(folder, config, &names)?;
         (tokenizer, bos, None)
-    } else if folder.join("vocab.txt").is_file() && matches!(config, ModelConfig::Bert(_)) {
+    } else if matches!(config, ModelConfig::Bert(_))
+        && ordinary::is_there(&folder.join("vocab.txt"))?
+    {
         from_word_pieces(&folder.join("vocab.txt"), &names)?
     } else {
         return Err(ImportError::NoTokenizer {

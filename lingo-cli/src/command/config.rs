@@ -11,6 +11,9 @@ use super::train::resolve;
 use crate::args::{CheckArgs, ConfigVerb, ShowArgs};
 use crate::message;
 
+/// The folder that is checked where none is named.
+pub const CONFIGS: &str = "configs";
+
 /// Shows or checks run files.
 pub fn run(verb: &ConfigVerb) -> Result<()> {
     match verb {
@@ -34,6 +37,10 @@ fn show(args: &ShowArgs) -> Result<()> {
 fn check(args: &CheckArgs) -> Result<()> {
     match args.files.as_slice() {
         [folder] if folder.is_dir() => check_folder(folder, &args.set),
+        [folder] if folder == Path::new(CONFIGS) && !folder.exists() => bail!(
+            "there is no folder {CONFIGS} here, whose combinations are checked where no run file is named; name one, or \
+             go to the folder where lingo's source code is"
+        ),
         files => {
             let known = check_run(files, &args.set)?;
             let unless = match known {

@@ -176,6 +176,6 @@ fn one_run_file_is_checked_as_far_as_it_goes() {
     assert!(stdout(&output).contains("; whether it goes with its model"));
     refused(
         &place.lingo(&["config", "check"]),
-        &["configs", "No such file"],
+        &["no folder configs here", "source code"],
     );
 }

@@ -1,6 +1,6 @@
 //! Everything that can be wrong before training: one message, and nothing touched.
 
-use crate::place::{Place, quickstart, refused, stderr};
+use crate::place::{Place, quickstart, refused, stderr, succeeded};
 
 /// A run file, and no run folder after a command has failed.
 fn untouched(place: &Place) {
@@ -220,6 +220,58 @@ fn a_model_without_head_cannot_be_scored() {
     let output = place.lingo(&[&["predict", model][..], &args].concat());
     refused(&output, &["without a classification head"]);
     assert!(!place.path("p.csv").exists());
+}
+
+#[test]
+fn what_is_no_model_leads_to_what_is_meant() {
+    let place = Place::new();
+    place.run_file("lora");
+    let adapter = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/peft/bert_lora"
+    );
+    let predict = ["--input", "data/test.csv", "--output", "p.csv"];
+    let eval = ["--data", "data"];
+    for (verb, more) in [("predict", &predict[..]), ("eval", &eval), ("inspect", &[])] {
+        let output = place.lingo(&[&[verb, adapter], more].concat());
+        refused(&output, &["bert_lora", "PEFT", "lingo import"]);
+        let output = place.lingo(&[&[verb, "run.toml"], more].concat());
+        refused(&output, &["run.toml is a run file", "`model`"]);
+    }
+    let flops = ["flops", "run.toml", "--tokens", "9"];
+    refused(&place.lingo(&flops), &["run.toml is a run file", "`model`"]);
+    let check = place.lingo(&["config", "check"]);
+    refused(&check, &["no folder configs here", "source code"]);
+}
+
+#[test]
+fn a_count_of_operations_that_would_overflow_is_refused() {
+    let place = Place::new();
+    let model = quickstart("model").display().to_string();
+    let flops = |more: &[&str]| place.lingo(&[&["flops", &model][..], more].concat());
+    let most = usize::MAX.to_string();
+    for more in [
+        &["--tokens", &most][..],
+        &["--tokens", "9", "--batch-size", &most],
+        &[
+            "--tokens",
+            "4294967296",
+            "--batch-size",
+            "4294967296",
+            "--json",
+        ],
+    ] {
+        refused(&flops(more), &["2^64", "--tokens"]);
+    }
+    // More tokens than the model takes can be counted, but not trained on.
+    let output = flops(&["--tokens", "97"]);
+    succeeded(&output);
+    assert!(
+        stderr(&output).contains("at most 96 tokens"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stderr(&flops(&["--tokens", "96"])), "");
 }
 
 #[test]

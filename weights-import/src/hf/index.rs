@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::error::ImportError;
 use crate::json::JsonFile;
+use crate::ordinary;
 
 /// A checked `*.index.json`.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Index {
         let mut shards = Vec::with_capacity(names.len());
         for shard in names {
             let path = folder.join(shard);
-            if !path.is_file() {
+            if !ordinary::is_there(&path)? {
                 return Err(ImportError::ShardMissing {
                     index: file.path().to_owned(),
                     shard: shard.clone(),
@@ -88,6 +89,14 @@ fn places(file: &JsonFile) -> Result<BTreeMap<String, String>, ImportError> {
             .ok_or_else(|| file.bad("weight_map", expected))?;
         if !is_plain_name(shard) {
             return Err(ImportError::OutsideFolder {
+                index: file.path().to_owned(),
+                tensor: tensor.clone(),
+                file: shard.to_owned(),
+            });
+        }
+        // Itself, say.
+        if shard.ends_with(".json") {
+            return Err(ImportError::NotAShard {
                 index: file.path().to_owned(),
                 tensor: tensor.clone(),
                 file: shard.to_owned(),

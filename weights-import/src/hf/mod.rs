@@ -14,6 +14,8 @@ use lingo_core::models::ModelConfig;
 use crate::checkpoint::Contents;
 use crate::error::ImportError;
 use crate::json::JsonFile;
+use crate::ordinary;
+use crate::peft::PeftAdapter;
 
 /// The shape of a model from its `config.json` alone, or a file of that form.
 ///
@@ -26,7 +28,7 @@ pub fn read_config(path: &Path) -> Result<ModelConfig, ImportError> {
 /// Opens whichever weights the folder has, safetensors first.
 pub(crate) fn open_weights(folder: &Path, config: &ModelConfig) -> Result<Contents, ImportError> {
     let path = folder.join("model.safetensors");
-    if path.is_file() {
+    if ordinary::is_there(&path)? {
         return safetensors::open(config, &[path], None);
     }
     if let Some(index) = JsonFile::open_optional(&folder.join("model.safetensors.index.json"))? {
@@ -34,12 +36,17 @@ pub(crate) fn open_weights(folder: &Path, config: &ModelConfig) -> Result<Conten
         return safetensors::open(config, &index.shards, Some(&index));
     }
     let path = folder.join("pytorch_model.bin");
-    if path.is_file() {
+    if ordinary::is_there(&path)? {
         return pytorch::open(config, &[path], None);
     }
     if let Some(index) = JsonFile::open_optional(&folder.join("pytorch_model.bin.index.json"))? {
         let index = index::Index::new(folder, &index)?;
         return pytorch::open(config, &index.shards, Some(&index));
+    }
+    if PeftAdapter::is_in(folder) {
+        return Err(ImportError::IsAdapter {
+            folder: folder.to_owned(),
+        });
     }
     Err(ImportError::NoWeights {
         folder: folder.to_owned(),

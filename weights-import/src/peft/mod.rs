@@ -1,7 +1,9 @@
 //! Adapters of Hugging Face's PEFT: `adapter_config.json` beside `adapter_model.safetensors`.
 
+mod fit;
 mod parts;
 mod read;
+mod targets;
 mod write;
 
 use std::collections::BTreeMap;

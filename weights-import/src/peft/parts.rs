@@ -9,6 +9,7 @@ use lingo_core::models::ModelConfig;
 use super::{Factors, PREFIX, TENSORS_FILE, reshaped};
 use crate::error::ImportError;
 use crate::hf::{keys, safetensors};
+use crate::ordinary;
 
 /// The tensors of `adapter_model.safetensors`.
 pub(super) struct Parts {
@@ -22,7 +23,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn read(folder: &Path, model: &ModelConfig) -> Result<Self, ImportError> {
         let path = folder.join(TENSORS_FILE);
-        if !path.is_file() {
+        if !ordinary::is_there(&path)? {
             return Err(ImportError::NoAdapterWeights {
                 folder: folder.to_owned(),
                 expected: TENSORS_FILE,

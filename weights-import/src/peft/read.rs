@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lingo_core::adapter::target::paper_names_of;
 use lingo_core::models::ModelConfig;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::parts::{Parts, unfit};
-use super::{CONFIG_FILE, PeftAdapter, RANK_EPSILON};
+use super::targets::Targets;
+use super::{CONFIG_FILE, PREFIX, PeftAdapter, RANK_EPSILON, TENSORS_FILE};
 use crate::error::ImportError;
-use crate::json::JsonFile;
+use crate::json::{JsonFile, MOST};
 
 /// Settings that make an adapter something else, where they are neither false nor null.
 const VARIANTS: [&str; 14] = [
@@ -73,13 +75,17 @@ impl PeftAdapter {
         let [alphas, ranks] = match singular_values {
             true => [Vec::new(), Vec::new()],
             false => [
-                patterns(&file, "alpha_pattern")?,
-                patterns(&file, "rank_pattern")?,
+                patterns(&file, "alpha_pattern", "numbers", |_| true)?,
+                patterns(&file, "rank_pattern", "ranks above 0", is_rank)?,
             ],
         };
-        let rank = file.number_or("r", 8.0)?;
+        let rank = match singular_values {
+            true => None,
+            false => Some(file.optional_size("r")?.unwrap_or(8)),
+        };
+        let targets = Targets::read(&file)?;
         let divisor: Box<dyn Fn(usize) -> f64> = if singular_values {
-            let initial = file.number_or("init_r", 12.0)? + RANK_EPSILON;
+            let initial = file.optional_size("init_r")?.unwrap_or(12) as f64 + RANK_EPSILON;
             Box::new(move |_| initial)
         } else if file.flag_or("use_rslora", false)? {
             Box::new(|rank| (rank as f64).sqrt())
@@ -88,27 +94,62 @@ impl PeftAdapter {
         };
 
         let mut parts = Parts::read(folder, model)?;
+        let base_model = file.text("base_model_name_or_path")?.map(str::to_owned);
+        let known = |name: &str| !paper_names_of(name, model.paper_names()).is_empty();
+        if let Some(module) = parts.modules.values().next()
+            && !parts.modules.keys().any(|path| known(path))
+        {
+            return Err(ImportError::ForeignAdapter {
+                path: folder.join(TENSORS_FILE),
+                tensor: format!("{PREFIX}{module}.lora_A"),
+                model_type: model.model_type(),
+                base: base_model,
+            });
+        }
         let mut matrices = BTreeMap::new();
-        for (path, module) in parts.modules.clone() {
+        let modules = parts.modules.clone();
+        for (path, module) in modules.clone() {
             let factors = parts.factors(folder, &path, singular_values)?;
+            if targets
+                .as_ref()
+                .is_some_and(|targets| !targets.cover(&module))
+            {
+                let reason = format!(
+                    "target_modules in {CONFIG_FILE} does not name its matrix, which PEFT would leave as it is"
+                );
+                return Err(unfit(folder, &path, reason));
+            }
             if factors.rank() == 0 {
                 continue; // pruned altogether
             }
-            let expected = of_module(&ranks, &module).unwrap_or(rank);
-            if !singular_values && expected != factors.rank() as f64 {
+            let expected = of_module(&ranks, &module).or(rank.map(|rank| rank as f64));
+            if let Some(expected) = expected.filter(|rank| *rank != factors.rank() as f64) {
                 let found = factors.rank();
                 let reason = format!("its rank is {found}, {CONFIG_FILE} says {expected}");
                 return Err(unfit(folder, &path, reason));
             }
-            let alpha = of_module(&alphas, &module).unwrap_or(alpha);
-            let scale = alpha / divisor(factors.rank());
-            if !scale.is_finite() || scale == 0.0 {
-                return Err(file.bad("lora_alpha", "a number other than 0, over a rank above 0"));
+            let own = of_module(&alphas, &module);
+            let scale = own.unwrap_or(alpha) / divisor(factors.rank());
+            if !(scale as f32).is_normal() {
+                let key = own.map_or("lora_alpha", |_| "alpha_pattern");
+                let expected = "what is neither 0 nor, over the rank, too large for f32";
+                return Err(file.bad(key, expected));
             }
             matrices.insert(path, (scale, factors));
         }
-        // One scale for all, as far as they agree; the others are brought to it.
-        let scale = matrices.values().next().map_or(1.0, |(scale, _)| *scale);
+        let head = parts.head(folder, model)?;
+        let modules = modules.values();
+        let absent = targets
+            .as_ref()
+            .and_then(|targets| targets.without(modules).find(|name| known(name)));
+        if let Some(name) = absent {
+            let expected = format!("names of matrices that {TENSORS_FILE} has, unlike `{name}`");
+            return Err(file.bad("target_modules", expected));
+        }
+        // One scale for all, as far as they agree; the others are brought to it, the largest, so that no number overflows.
+        let scales = matrices.values().map(|(scale, _)| *scale);
+        let scale = scales.max_by(|a: &f64, b| a.abs().total_cmp(&b.abs()));
+        let scale = scale.unwrap_or(1.0);
         let matrices = matrices
             .into_iter()
             .map(|(path, (own, factors))| match own == scale {
@@ -117,33 +158,47 @@ impl PeftAdapter {
             })
             .collect();
         Ok(Self {
-            base_model: file.text("base_model_name_or_path")?.map(str::to_owned),
+            base_model,
             singular_values,
             scale,
             dropout: file.probability("lora_dropout", 0.0)?,
             matrices,
-            head: parts.head(folder, model)?,
+            head,
         })
     }
 }
 
+/// Whether a number can be that of ranks.
+fn is_rank(number: f64) -> bool {
+    (1.0..=MOST as f64).contains(&number) && number.fract() == 0.0
+}
+
+/// A regular expression that fits a whole text, or not at all.
+pub(super) fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(&format!("^(?:{pattern})$"))
+        .size_limit(MOST_PATTERN_BYTES)
+        .build()
+}
+
 /// `alpha_pattern` and `rank_pattern`: numbers under regular expressions for the ends of modules' names.
-fn patterns(file: &JsonFile, key: &str) -> Result<Vec<(Regex, f64)>, ImportError> {
-    let expected = "an object of numbers under regular expressions";
+fn patterns(
+    file: &JsonFile,
+    key: &str,
+    what: &str,
+    good: fn(f64) -> bool,
+) -> Result<Vec<(Regex, f64)>, ImportError> {
+    let expected = format!("an object of {what} under regular expressions");
+    let bad = || file.bad(key, &expected);
     let Some(patterns) = file.get(key) else {
         return Ok(Vec::new());
     };
-    let patterns = patterns
-        .as_object()
-        .ok_or_else(|| file.bad(key, expected))?;
+    let patterns = patterns.as_object().ok_or_else(bad)?;
     patterns
         .iter()
         .map(|(pattern, number)| {
-            let pattern = RegexBuilder::new(&format!("^(.*\\.)?({pattern})$"))
-                .size_limit(MOST_PATTERN_BYTES)
-                .build();
-            let pattern = pattern.map_err(|_| file.bad(key, expected))?;
-            let number = number.as_f64().ok_or_else(|| file.bad(key, expected))?;
+            let pattern = whole(&format!(r"(.*\.)?({pattern})")).map_err(|_| bad())?;
+            let number = number.as_f64().filter(|number| good(*number));
+            let number = number.ok_or_else(bad)?;
             Ok((pattern, number))
         })
         .collect()

@@ -43,6 +43,86 @@ fn a_missing_shard_and_a_shard_without_its_tensor_are_named() {
 }
 
 #[test]
+fn a_missing_shard_of_pickles_and_an_index_of_itself_are_named() {
+    const INDEX: &str = "pytorch_model.bin.index.json";
+    let folder = folder(&config());
+    let write = |shard: &str| {
+        let map = json!({"weight_map": {"decoder.x": shard}});
+        std::fs::write(folder.path().join(INDEX), map.to_string()).unwrap();
+        Checkpoint::open(folder.path()).unwrap_err()
+    };
+    let error = write("pytorch_model-00001-of-00002.bin");
+    assert!(
+        matches!(&error, ImportError::ShardMissing { index, shard }
+            if index.ends_with(INDEX) && shard == "pytorch_model-00001-of-00002.bin"),
+        "{error}"
+    );
+    for shard in [INDEX, "config.json"] {
+        let error = write(shard);
+        assert!(
+            matches!(&error, ImportError::NotAShard { file, .. } if file == shard),
+            "{error}"
+        );
+    }
+}
+
+/// Reading a pipe would wait for ever, and a device would never end.
+#[cfg(unix)]
+#[test]
+fn what_is_no_ordinary_file_is_named_and_not_read() {
+    use std::os::unix::fs::symlink;
+
+    let files = [
+        "config.json",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+    ];
+    for (at, file) in files.into_iter().enumerate() {
+        let folder = match at {
+            0 => tempfile::tempdir().unwrap(),
+            _ => folder(&config()),
+        };
+        let path = folder.path().join(file);
+        let refused = |parts: &[&str]| {
+            let error = Checkpoint::open(folder.path()).unwrap_err().to_string();
+            for part in [&[file][..], parts].concat() {
+                assert!(error.contains(part), "`{part}` is not in: {error}");
+            }
+            std::fs::remove_file(&path).unwrap();
+        };
+        symlink("/dev/zero", &path).unwrap();
+        refused(&["no ordinary file"]);
+        symlink(folder.path(), &path).unwrap();
+        refused(&["no ordinary file"]);
+        symlink("blobs/gone", &path).unwrap();
+        refused(&["a link to blobs/gone"]);
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        refused(&["no ordinary file"]);
+    }
+    let error = Checkpoint::open(Path::new("/dev/zero")).unwrap_err();
+    assert!(matches!(error, ImportError::NotAFile { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_of_pefts_leads_to_the_import() {
+    let adapter = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/peft/bert_lora"
+    );
+    let error = Checkpoint::open(Path::new(adapter)).unwrap_err();
+    assert!(matches!(error, ImportError::IsAdapter { .. }), "{error}");
+    assert!(error.to_string().contains("lingo import"), "{error}");
+    // Some trainers put the model's configuration beside it.
+    let folder = folder(&config());
+    std::fs::write(folder.path().join("adapter_config.json"), "{}").unwrap();
+    let error = Checkpoint::open(folder.path()).unwrap_err();
+    assert!(matches!(error, ImportError::IsAdapter { .. }), "{error}");
+}
+
+#[test]
 fn an_index_cannot_lead_out_of_the_folder() {
     let folder = sharded();
     for file in [
