@@ -17,9 +17,10 @@ use lingo_train::task::SequenceEncoder;
 use lingo_train::workers::Workers;
 
 use crate::args::LoadArgs;
+use crate::base::{note_other_weights, open_base};
 use crate::device::select;
 use crate::scorer::{
-    EVALUATED_AT_ONCE, Loading, adapter_dir, encode, layout_of, load_backbone, open_base, text,
+    EVALUATED_AT_ONCE, Loading, adapter_dir, encode, layout_of, load_backbone, text,
 };
 
 /// A pretrained model and the adapters that it is used with.
@@ -52,6 +53,10 @@ impl Bank {
         let (dirs, manifests) = manifests(runs)?;
         check_alike(runs, &manifests, args.base.is_some())?;
         let mut checkpoint = open_base(&manifests[0], args.base.as_deref())?;
+        let base = args.base.as_deref();
+        for manifest in &manifests[1..] {
+            note_other_weights(manifest, &checkpoint, base.unwrap_or(&manifest.model));
+        }
 
         let mut kinds: Vec<&Manifest> = Vec::new();
         let mut adapters = Vec::new();

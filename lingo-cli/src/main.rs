@@ -6,6 +6,7 @@ mod say;
 mod allocator;
 mod args;
 mod bank;
+mod base;
 mod command;
 mod dashboard;
 mod device;

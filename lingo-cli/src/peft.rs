@@ -5,12 +5,13 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use burn::tensor::TensorData;
-use lingo_core::models::ModelConfig;
 use lingo_core::nn::Precision;
+use lingo_core::weights::WeightSample;
 use lingo_train::config::Method;
 use lingo_train::data::Objective;
 use lingo_train::saved::{self, Manifest, Saved};
 use lingo_train::task::Layout;
+use weights_import::Checkpoint;
 use weights_import::hub::HubId;
 use weights_import::peft::{Factors, PeftAdapter};
 
@@ -74,17 +75,18 @@ fn objective(rows: usize, beside: Option<&Manifest>, labels: &[String]) -> Resul
     }
 }
 
-/// Writes PEFT's adapter as ours, for the model called `base` of the shape `model`, with what else the manifest beside
-/// it says.
+/// Writes PEFT's adapter as ours, for the model `checkpoint` that is called `base`, with what else the manifest beside it
+/// says.
 pub fn write(
     dir: &Path,
     adapter: PeftAdapter,
     base: &Path,
-    model: &ModelConfig,
+    checkpoint: &Checkpoint,
     beside: Option<Manifest>,
     labels: &[String],
     layout: Layout,
 ) -> Result<()> {
+    let model = checkpoint.config();
     let output = format!("{}.weight", model.head().output);
     let objective = match adapter.head.get(&output).map(|head| &head.shape()[..]) {
         Some(&[rows, _]) => objective(rows, beside.as_ref(), labels)?,
@@ -104,6 +106,7 @@ pub fn write(
         format: saved::FORMAT,
         model: base.to_owned(),
         model_type: model.model_type().to_owned(),
+        base_weights: WeightSample::default(),
         method: Method::Lora,
         objective: objective.clone(),
         tokenizer: layout.kind,
@@ -121,6 +124,7 @@ pub fn write(
     let manifest = Manifest {
         model: base.to_owned(),
         model_type: model.model_type().to_owned(),
+        base_weights: checkpoint.sample(),
         method: match (adapter.singular_values, known.method) {
             (true, Method::AdaptiveRankSampling) => Method::AdaptiveRankSampling,
             (true, _) => Method::AdaLora,

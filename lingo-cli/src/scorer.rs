@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use burn::data::dataloader::DataLoader as _;
 use burn::tensor::Device;
 use indicatif::ProgressBar;
@@ -20,6 +20,7 @@ use weights_import::export::BESIDE;
 use weights_import::{Checkpoint, Problem};
 
 use crate::args::LoadArgs;
+use crate::base::open_base;
 use crate::device::{Selected, select};
 use crate::hub::{Located, locate};
 use crate::{say, tokenising};
@@ -236,27 +237,6 @@ pub fn layout_of(manifest: &Manifest) -> Layout {
         kind: manifest.tokenizer,
         prompt: Prompt::new(&manifest.prefix, &manifest.suffix),
     }
-}
-
-/// Opens the pretrained model of a run, where it was in training or at `base`.
-pub fn open_base(manifest: &Manifest, base: Option<&Path>) -> Result<Checkpoint> {
-    let base = base.unwrap_or(&manifest.model);
-    let opened = locate(base).and_then(|base| Ok(Checkpoint::open(&base.path)?));
-    let checkpoint = opened.with_context(|| {
-        format!(
-            "the pretrained model of this run, {}, cannot be opened (if it has moved: --base)",
-            base.display()
-        )
-    })?;
-    let found = checkpoint.config().model_type();
-    if found != manifest.model_type {
-        bail!(
-            "{} is a model of type {found}, the run was trained on one of type {}",
-            base.display(),
-            manifest.model_type
-        );
-    }
-    Ok(checkpoint)
 }
 
 /// Where the adapter is that `path` means, if it means one: `path` itself, or the chosen one of a run.

@@ -17,6 +17,7 @@ use lingo_core::adapter::target::Match;
 use lingo_core::flops::StepFlops;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
 use lingo_core::rank::RankController;
+use lingo_core::weights::WeightSample;
 
 pub use adapters::adapt;
 use adapters::rank_control;
@@ -100,6 +101,7 @@ impl Run {
                 config,
                 task,
                 model_type: model.model_type(),
+                base_weights: WeightSample::default(),
                 model_files: Vec::new(),
                 length,
                 flops,
@@ -116,6 +118,12 @@ impl Run {
     /// Notes the files that the pretrained model was read from, for the run's record.
     pub fn with_model_files(mut self, files: Vec<PathBuf>) -> Self {
         self.plan.model_files = files;
+        self
+    }
+
+    /// Notes numbers of the pretrained weights, by which an adapter knows its model again.
+    pub fn with_base_weights(mut self, sample: WeightSample) -> Self {
+        self.plan.base_weights = sample;
         self
     }
 

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lingo_core::nn::Precision;
+use lingo_core::weights::WeightSample;
 use serde::{Deserialize, Serialize};
 
 pub use start::folder_of;
@@ -101,6 +102,9 @@ pub struct Manifest {
     pub model: PathBuf,
     /// Its architecture.
     pub model_type: String,
+    /// Numbers of its weights, by which another of its shape is told; none are known of adapters of older versions.
+    #[serde(default, skip_serializing_if = "WeightSample::is_empty")]
+    pub base_weights: WeightSample,
     /// How it was adapted.
     pub method: Method,
     /// What it answers: the key is `classes`, with their number, or `labels`, with their names.
@@ -165,6 +169,7 @@ mod tests {
         assert_eq!(manifest.objective, Objective::Classes(3));
         assert_eq!((manifest.max_tokens, manifest.ranks["a"]), (99, 8));
         assert_eq!(manifest.precision, Precision::F32);
+        assert!(manifest.base_weights.is_empty());
     }
 
     #[test]
@@ -174,8 +179,12 @@ mod tests {
             (Objective::Classes(2), "\"classes\":2"),
             (labels, "\"labels\":[\"H3K4me3\",\"a, b\"]"),
         ] {
+            let numbers = vec![0.1, -3e-5];
             let manifest = Manifest {
                 objective,
+                base_weights: [("layers.0.fc1.weight".to_owned(), numbers)]
+                    .into_iter()
+                    .collect(),
                 ..read(OLD).unwrap()
             };
             let text = serde_json::to_string(&manifest).unwrap();

@@ -11,6 +11,8 @@ mod weights;
 
 pub use error::ExportError;
 
+pub use crate::tokenizer::FILES as TOKENIZER_FILES;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -18,6 +20,8 @@ use burn::tensor::TensorData;
 
 use crate::checkpoint::Checkpoint;
 use crate::encoding::Encoding;
+use crate::error::ImportError;
+use crate::tokenizer::TextTokenizer;
 
 /// What says how a fine-tuned model is to be used: our manifest of the run, which other libraries pass over.
 pub const BESIDE: &str = "lingo.json";
@@ -71,9 +75,9 @@ pub enum TokenizerFate {
     /// It is `tokenizer.json` now.
     Written,
     /// It cannot be read, for the reason given; its files were copied as they are.
-    Copied(crate::ImportError),
+    Copied(ImportError),
     /// There is none, for the reason given.
-    Missing(crate::ImportError),
+    Missing(ImportError),
 }
 
 /// What was written.
@@ -116,7 +120,7 @@ pub struct FineTuned {
 /// # Errors
 /// If something is there that is not to be replaced, or its parent folder is not there.
 pub fn check_place(source: &Path, out: &Path, overwrite: bool) -> Result<(), ExportError> {
-    let written: Vec<&str> = WRITTEN.into_iter().chain(crate::tokenizer::FILES).collect();
+    let written: Vec<&str> = WRITTEN.into_iter().chain(TOKENIZER_FILES).collect();
     place::check(source, out, overwrite, &written)
 }
 
@@ -144,16 +148,7 @@ pub fn write_folder(
         fine_tuned,
         folder.path(),
     )?;
-    let tokenizer = match found {
-        Ok(found) => {
-            tokenizer::write(source, &found, folder.path())?;
-            TokenizerFate::Written
-        }
-        Err(reason) => match tokenizer::copy(source, folder.path())? {
-            0 => TokenizerFate::Missing(reason),
-            _ => TokenizerFate::Copied(reason),
-        },
-    };
+    let tokenizer = put_tokenizer(source, found, folder.path())?;
     weights::write(source, &tensors, folder.path(), progress)?;
     if let Some(fine_tuned) = fine_tuned {
         let path = folder.path().join(BESIDE);
@@ -167,6 +162,31 @@ pub fn write_folder(
         dtype,
         tokenizer,
     })
+}
+
+/// Writes a model's tokenizer into a folder.
+///
+/// # Errors
+/// If it cannot be written so that it means the same, or the folder not be written to.
+pub fn write_tokenizer(source: &Checkpoint, folder: &Path) -> Result<TokenizerFate, ExportError> {
+    put_tokenizer(source, source.tokenizer(), folder)
+}
+
+fn put_tokenizer(
+    source: &Checkpoint,
+    found: Result<TextTokenizer, ImportError>,
+    folder: &Path,
+) -> Result<TokenizerFate, ExportError> {
+    match found {
+        Ok(found) => {
+            tokenizer::write(source, &found, folder)?;
+            Ok(TokenizerFate::Written)
+        }
+        Err(reason) => Ok(match tokenizer::copy(source, folder)? {
+            0 => TokenizerFate::Missing(reason),
+            _ => TokenizerFate::Copied(reason),
+        }),
+    }
 }
 
 #[cfg(test)]

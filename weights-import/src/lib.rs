@@ -35,6 +35,7 @@ mod mapped;
 mod ordinary;
 mod outline;
 pub mod peft;
+mod sample;
 mod tensors;
 mod tokenizer;
 

@@ -14,14 +14,16 @@ use lingo_train::saved::{Saved, tensors_of};
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
 use weights_import::export::{
-    BESIDE, ExportOptions, FineTuned, FloatType, TokenizerFate, check_place, write_folder,
+    BESIDE, ExportOptions, FineTuned, FloatType, TOKENIZER_FILES, TokenizerFate, check_place,
+    write_folder, write_tokenizer,
 };
 use weights_import::peft::{CONFIG_FILE, TENSORS_FILE};
 
 use crate::args::{ExportArgs, ExportFormat};
+use crate::base::open_base;
 use crate::device::select;
 use crate::peft::to_peft;
-use crate::scorer::{adapter_dir, apply, open_base};
+use crate::scorer::{adapter_dir, apply};
 
 /// Sequences of random tokens that the written model is tried on.
 const TRIED: usize = 16;
@@ -46,7 +48,7 @@ fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()>
         bail!("--dtype is for --format hf: an adapter is kept in f32");
     }
     let out = &args.out;
-    let written = [CONFIG_FILE, TENSORS_FILE, BESIDE];
+    let written = [&[CONFIG_FILE, TENSORS_FILE, BESIDE][..], &TOKENIZER_FILES].concat();
     place::check(checkpoint.path(), out, args.overwrite, &written)?;
     let adapter = to_peft(saved)?;
     let adapter = if args.as_lora {
@@ -59,7 +61,9 @@ fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()>
     let path = folder.path().join(BESIDE);
     std::fs::write(&path, manifest(saved)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
+    let tokenizer = write_tokenizer(checkpoint, folder.path())?;
     folder.move_to(out)?;
+    note_tokenizer(&tokenizer);
     let ranks: usize = adapter
         .matrices
         .values()
@@ -117,12 +121,7 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
     };
     let exported = write_folder(&checkpoint, &args.out, options, &mut |_, _| {})?;
     let difference = difference(&before, &args.out, &device)?;
-    match &exported.tokenizer {
-        TokenizerFate::Written => {}
-        TokenizerFate::Copied(reason) | TokenizerFate::Missing(reason) => {
-            note!("note: without a tokenizer of one file: {reason}");
-        }
-    }
+    note_tokenizer(&exported.tokenizer);
     let own_code = match checkpoint.config() {
         ModelConfig::DnaBert2(_) => true,
         ModelConfig::Esm(esm) => esm.mlp != EsmMlp::Gelu,
@@ -139,6 +138,16 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         exported.dtype.name()
     );
     Ok(())
+}
+
+/// Says so where there is no `tokenizer.json`.
+fn note_tokenizer(tokenizer: &TokenizerFate) {
+    match tokenizer {
+        TokenizerFate::Written => {}
+        TokenizerFate::Copied(reason) | TokenizerFate::Missing(reason) => {
+            note!("note: without a tokenizer of one file: {reason}");
+        }
+    }
 }
 
 /// How the run's inputs are made, and whatever else is known of it.

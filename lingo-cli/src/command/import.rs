@@ -15,6 +15,7 @@ use weights_import::peft::PeftAdapter;
 use weights_import::{Checkpoint, Role};
 
 use crate::args::ImportArgs;
+use crate::base::note_other_weights;
 use crate::device::select;
 use crate::hub::locate;
 use crate::peft::write;
@@ -93,6 +94,9 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     let base = locate(base)?;
     let mut checkpoint = Checkpoint::open(&base.path)?;
     let adapter = PeftAdapter::open(source, checkpoint.config())?;
+    adapter
+        .check_fits(source, &checkpoint)
+        .with_context(|| format!("{} does not fit {}", source.display(), base.name.display()))?;
     // A tokenizer is needed to score, not to import.
     let text = text(&checkpoint).ok().flatten();
     let beside = source.join(BESIDE);
@@ -120,13 +124,16 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     if let Some(theirs) = adapter.base_model.as_ref().filter(others) {
         note!("note: the adapter says that it was trained on {theirs}");
     }
+    if let Some(manifest) = &beside {
+        note_other_weights(manifest, &checkpoint, &name);
+    }
     let matrices = adapter.matrices.len();
     let folder = Workshop::beside(out)?;
     write(
         folder.path(),
         adapter,
         &name,
-        checkpoint.config(),
+        &checkpoint,
         beside,
         &args.labels,
         layout,

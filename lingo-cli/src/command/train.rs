@@ -11,12 +11,14 @@ use lingo_train::checkpoint::{Found, LOCK_FILE, RunLock};
 use lingo_train::config::{Method, Resolved, RunConfig};
 use lingo_train::result::RunResult;
 use lingo_train::run::{Run, Surroundings};
+use lingo_train::saved::{Manifest, folder_of};
 use lingo_train::stop::StopRequest;
 use lingo_train::task::Task;
 use weights_import::Checkpoint;
 
 use super::eval::print_scores;
 use crate::args::{RunArgs, TrainArgs};
+use crate::base::note_other_weights;
 use crate::dashboard::Dashboard;
 use crate::device::{Selected, select};
 use crate::hub::locate;
@@ -142,6 +144,10 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
         checkpoint.format()
     );
     let task = load_task(&config, &checkpoint)?;
+    if let Some(dir) = &config.adapter.from {
+        let manifest = Manifest::open(&folder_of(dir))?;
+        note_other_weights(&manifest, &checkpoint, &config.model);
+    }
     let loading = Loading {
         device: selected.device.clone().autodiff(),
         precision: config.train.precision,
@@ -150,7 +156,10 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
     };
     let backbone = load_backbone(&mut checkpoint, &task.text, &selected, loading)?;
     let run = Run::prepare(config, task, checkpoint.config(), backbone)?;
-    Ok((run.with_model_files(checkpoint.files()), selected))
+    let run = run
+        .with_model_files(checkpoint.files())
+        .with_base_weights(checkpoint.sample());
+    Ok((run, selected))
 }
 
 /// Reads and tokenises the data; large files take a while, and a bar tells how far they are.

@@ -21,6 +21,7 @@ pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
         format: saved::FORMAT,
         model: config.model.clone(),
         model_type: plan.model_type.to_owned(),
+        base_weights: plan.base_weights.clone(),
         method: config.adapter.method,
         objective: task.objective.clone(),
         tokenizer: task.text.layout.kind,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use burn::optim::{AdamWConfig, ModuleOptimizer};
+use lingo_core::weights::WeightSample;
 
 use super::RunError;
 use super::length::Length;
@@ -22,6 +23,8 @@ pub(super) struct Plan {
     pub(super) config: RunConfig,
     pub(super) task: Task,
     pub(super) model_type: &'static str,
+    /// Numbers of the pretrained weights.
+    pub(super) base_weights: WeightSample,
     /// The files of the pretrained model.
     pub(super) model_files: Vec<PathBuf>,
     pub(super) length: Length,
