@@ -6,6 +6,7 @@
 
 pub mod adapter;
 pub mod flops;
+pub mod initial_weights;
 pub mod models;
 pub mod nn;
 pub mod rank;

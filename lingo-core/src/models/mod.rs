@@ -27,6 +27,7 @@ pub mod classifier;
 pub mod dnabert2;
 pub mod esm;
 pub mod head;
+pub mod language_model;
 pub mod llama;
 pub mod opt;
 pub mod recompute;
@@ -40,6 +41,7 @@ pub use classifier::Classifier;
 use dnabert2::{DnaBert2, DnaBert2Config};
 use esm::{Esm, EsmConfig};
 pub use head::{HeadLayout, Pooling};
+pub use language_model::LanguageModel;
 use llama::{Llama, LlamaConfig};
 use opt::{Opt, OptConfig};
 

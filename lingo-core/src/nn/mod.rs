@@ -9,6 +9,7 @@ pub mod norm;
 pub mod precision;
 pub mod projection;
 pub mod rotary;
+pub mod tied_cross_entropy;
 pub mod token_embedding;
 
 pub use activation::Activation;
