@@ -4,7 +4,7 @@
 
 Each ```sh block runs as it stands, those of a document in one folder, in which what it speaks of has a stand-in: the
 quickstart's model for published ones (in a hub cache too, so that their names resolve), a few of its sequences for published
-data, and a run that has ended.
+data, these documents as a corpus, and a run that has ended.
 What cannot run is left out by the rules below, which name the reason; a rule that no command needs any more is an error.
 Relative links between the documents are checked as well.
 """
@@ -49,6 +49,9 @@ def stand_ins(place: Path, lingo: Path) -> None:
     sequences = [row.split(",")[0] for row in rows[1:]]
     (place / "genes.fasta").write_text("".join(f">gene{i}\n{s}\n" for i, s in enumerate(sequences)))
     (place / "x.csv").write_text("\n".join(["sequence", *sequences]) + "\n")
+    prose = "\n\n".join(document.read_text() for document in DOCUMENTS)
+    (place / "train.txt").write_text(prose)
+    (place / "valid.txt").write_text(prose[:4000])
     run = [lingo, "train", "configs/quickstart.toml", "--out", "runs/ended", "--set", "train.epochs=1"]
     merge = [lingo, "export", "runs/ended", "--format", "hf", "--out", "models/my-classifier"]
     for command in [run, merge]:

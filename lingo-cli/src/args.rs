@@ -36,6 +36,8 @@ pub struct Args {
 pub enum Verb {
     /// Fine-tune a model as a run file says, select on dev, look at test once.
     Train(TrainArgs),
+    /// Pretrain a language model on a corpus of your own, from random weights.
+    Pretrain(PretrainArgs),
     /// Score a run, or a fine-tuned Hugging Face classifier, on labelled sequences.
     Eval(EvalArgs),
     /// Write probabilities of classes or labels for sequences.
@@ -251,6 +253,33 @@ pub enum ConfigVerb {
     Check(CheckArgs),
 }
 
+/// Arguments of `pretrain`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The run file is of a kind of its own: configs/pretrain/english.toml has every key. The run folder holds \
+config.toml (resolved), train.csv (a line a step), metrics.csv (a line an evaluation), checkpoint/, result.json and \
+model/: config.json, model.safetensors and tokenizer.json of the evaluation with the lowest loss, which `lingo train` \
+and Hugging Face's libraries read.
+
+Ctrl-C, SIGTERM and SIGHUP stop a run behind the step under way and save its state; it exits with 130, 143 or 129."
+)]
+pub struct PretrainArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The run folder [default: output.dir of the run file, else runs/NAME for NAME.toml, or runs/A-B for A.toml B.toml].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace a run folder that exists.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Go on with a run that was stopped or killed, in its folder, to the same end; of --set only places may change.
+    #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["files", "out", "overwrite"])]
+    pub resume: Option<PathBuf>,
+    /// Print result.json at the end instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `config show`.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
@@ -285,6 +314,15 @@ pub struct RunArgs {
     /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray; short for --set device=DEVICE.
     #[arg(long)]
     pub device: Option<String>,
+}
+
+impl RunArgs {
+    /// What replaces keys of the run file.
+    pub fn overrides(&self) -> Vec<(String, String)> {
+        let device = self.device.iter();
+        let device = device.map(|device| ("device".to_owned(), device.clone()));
+        self.set.iter().cloned().chain(device).collect()
+    }
 }
 
 /// How a model is loaded for scoring.

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Verb};
+use lingo_train::pretrain::PretrainError;
 use lingo_train::run::RunError;
 use lingo_train::stop::StopCause;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     }
     let outcome = match args.verb {
         Verb::Train(args) => command::train::run(&args),
+        Verb::Pretrain(args) => command::pretrain::run(&args),
         Verb::Eval(args) => command::eval::run(&args),
         Verb::Predict(args) => command::predict::run(&args),
         Verb::Inspect(args) => command::inspect::run(&args),
@@ -72,6 +74,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say::error(format_args!("error: {}", message(&error)));
+            if let Some(PretrainError::Interrupted { cause, .. }) = error.downcast_ref() {
+                return exit_code(*cause).into();
+            }
             match error.downcast_ref::<RunError>() {
                 Some(RunError::Interrupted { cause, .. }) => exit_code(*cause).into(),
                 Some(RunError::Killed { .. }) => exit_code(StopCause::Dashboard).into(),

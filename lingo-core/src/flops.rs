@@ -33,10 +33,14 @@ pub struct Flops {
 }
 
 impl Flops {
-    /// Of a batch `[B, T]`.
+    /// Of a batch `[B, T]`; `u64::MAX` where it is more than can be counted.
     pub fn of_batch(&self, [b, t]: [usize; 2]) -> u64 {
         let (b, t) = (b as u64, t as u64);
-        b * (t * (self.per_token + t * self.per_pair) + self.per_sequence)
+        let of_token = t
+            .saturating_mul(self.per_pair)
+            .saturating_add(self.per_token);
+        let of_sequence = t.saturating_mul(of_token).saturating_add(self.per_sequence);
+        b.saturating_mul(of_sequence)
     }
 
     /// Of so many sequences of a mean length.
@@ -51,9 +55,9 @@ impl std::ops::Add for Flops {
 
     fn add(self, other: Self) -> Self {
         Self {
-            per_token: self.per_token + other.per_token,
-            per_pair: self.per_pair + other.per_pair,
-            per_sequence: self.per_sequence + other.per_sequence,
+            per_token: self.per_token.saturating_add(other.per_token),
+            per_pair: self.per_pair.saturating_add(other.per_pair),
+            per_sequence: self.per_sequence.saturating_add(other.per_sequence),
         }
     }
 }

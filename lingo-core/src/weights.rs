@@ -4,7 +4,11 @@
 //! that differ between checkpoints (`model.`, `decoder.`), for example `layers.0.self_attn.q_proj.weight`.
 //! Reading files, renaming and dequantising belong to the implementor.
 
+mod sample;
+
 use burn::tensor::TensorData;
+
+pub use sample::WeightSample;
 
 use crate::nn::Precision;
 

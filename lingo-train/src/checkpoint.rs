@@ -19,7 +19,7 @@ pub use find::{Found, find};
 pub use kept::Checkpoints;
 pub use lock::{LOCK_FILE, RunLock};
 pub use origin::{MAY_DIFFER, Origin, OriginError};
-pub use state::SavedState;
+pub use state::{Counts, SavedState};
 
 /// The folder of a run that holds its checkpoints.
 pub const FOLDER: &str = "checkpoint";

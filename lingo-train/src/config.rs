@@ -13,6 +13,7 @@ mod layers;
 mod names;
 mod origin;
 mod overrides;
+mod pretrain;
 mod read;
 mod resolved;
 mod sections;
@@ -26,6 +27,10 @@ pub use adapter::{AdapterConfig, Method};
 pub use combinations::{CombinationTable, Combinations};
 pub use error::{ConfigError, Problem};
 pub use origin::{Origin, Source};
+pub use pretrain::{
+    CorpusConfig, PRETRAIN_MAY_DIFFER, PretrainConfig, PretrainOutput, PretrainSettings,
+    VocabularyConfig,
+};
 pub use resolved::{Entry, Idle, Resolved};
 pub use sections::{
     DataConfig, DataFiles, OutputConfig, PromptConfig, Restrict, TokenizerConfig, TokenizerKind,

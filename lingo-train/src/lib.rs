@@ -8,6 +8,7 @@ pub mod data;
 pub mod evaluate;
 pub mod flops;
 pub mod metric;
+pub mod pretrain;
 pub mod record;
 pub mod result;
 pub mod run;

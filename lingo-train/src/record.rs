@@ -2,6 +2,7 @@
 
 mod evaluation_log;
 mod files;
+mod growing;
 mod label_table;
 mod ledger;
 mod run_record;
@@ -10,7 +11,9 @@ mod tensorboard;
 mod train_log;
 
 pub use evaluation_log::EvaluationLog;
-pub use files::{LogLengths, RecordError, RecordFiles, sync_folder, temporary, write_atomically};
+pub use files::{RecordError, RecordFiles, sync_folder, temporary, write_atomically};
+pub use growing::LogLengths;
+pub(crate) use growing::{Opening, Table};
 pub use label_table::write_label_table;
 pub use ledger::{Ledger, LedgerError, Rules, SharedLedger, lock};
 pub use run_record::{FileRecord, RUN_RECORD, RunRecord, Status, Versions};

@@ -25,6 +25,7 @@ pub use error::RunError;
 use length::Length;
 use plan::Plan;
 pub use training::Surroundings;
+pub(crate) use training::panic_message;
 
 use crate::bench::{self, Speed};
 use crate::config::{Method, PromptConfig, RunConfig};

@@ -13,7 +13,7 @@ use lingo_core::weights::WeightSample;
 use serde::{Deserialize, Serialize};
 
 pub use start::folder_of;
-pub use write::{save, tensors_of, write};
+pub use write::{named_tensors, save, tensors_of, write};
 
 use crate::config::{Method, TokenizerKind};
 use crate::data::Objective;

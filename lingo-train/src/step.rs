@@ -1,6 +1,6 @@
 //! One training step: forward, loss, gradients, penalty; then observe, update, allocate.
 
-mod gradients;
+pub(crate) mod gradients;
 mod loss;
 mod loss_scale;
 mod module;

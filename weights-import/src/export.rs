@@ -5,11 +5,13 @@
 
 mod config;
 mod error;
+mod new_model;
 pub mod place;
 mod tokenizer;
 mod weights;
 
 pub use error::ExportError;
+pub use new_model::{NewModel, write_new};
 
 pub use crate::tokenizer::FILES as TOKENIZER_FILES;
 
@@ -149,7 +151,10 @@ pub fn write_folder(
         folder.path(),
     )?;
     let tokenizer = put_tokenizer(source, found, folder.path())?;
-    weights::write(source, &tensors, folder.path(), progress)?;
+    let (_, files) = source.stored_tensors();
+    let path = source.path();
+    let origin = weights::Origin { path, files };
+    weights::write(origin, &tensors, folder.path(), progress)?;
     if let Some(fine_tuned) = fine_tuned {
         let path = folder.path().join(BESIDE);
         std::fs::write(&path, &fine_tuned.manifest).map_err(ExportError::io(&path))?;

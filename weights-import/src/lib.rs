@@ -21,6 +21,7 @@
 
 #[cfg(test)]
 mod allocation;
+mod blueprint;
 mod bpe;
 mod charsmap;
 mod checkpoint;
@@ -39,8 +40,9 @@ mod sample;
 mod tensors;
 mod tokenizer;
 
+pub use blueprint::Blueprint;
 pub use checkpoint::{Checkpoint, Problem};
 pub use error::ImportError;
 pub use hf::read_config;
 pub use tensors::{Role, TensorInfo};
-pub use tokenizer::TextTokenizer;
+pub use tokenizer::{TextTokenizer, read_tokenizer};

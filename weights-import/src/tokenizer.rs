@@ -54,6 +54,14 @@ pub struct TextTokenizer {
     pub pad: u32,
 }
 
+/// The tokenizer of a folder in Hugging Face's layout, for a model of shape `config`.
+///
+/// # Errors
+/// If there is none, or it cannot be used.
+pub fn read_tokenizer(folder: &Path, config: &ModelConfig) -> Result<TextTokenizer, ImportError> {
+    from_folder(folder, config)
+}
+
 /// The tokenizer of a folder in Hugging Face's layout.
 pub(crate) fn from_folder(
     folder: &Path,

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
-use lingo_train::config::{Combinations, Origin, Resolved};
+use lingo_train::config::{Combinations, Origin, PretrainConfig, Resolved};
 use lingo_train::task::check_fit;
-use weights_import::read_config;
+use serde::Serialize;
+use weights_import::{Blueprint, read_config};
 
+use super::pretrain;
 use super::train::resolve;
 use crate::args::{CheckArgs, ConfigVerb, ShowArgs};
 use crate::message;
@@ -23,11 +25,18 @@ pub fn run(verb: &ConfigVerb) -> Result<()> {
 }
 
 fn show(args: &ShowArgs) -> Result<()> {
+    if PretrainConfig::is_described_by(&args.run.files)? {
+        return print(&pretrain::resolve(&args.run)?, args.json);
+    }
     let resolved = resolve(&args.run)?;
     for idle in &resolved.idle {
         note!("note: {idle}");
     }
-    match args.json {
+    print(&resolved, args.json)
+}
+
+fn print(resolved: &Resolved<impl Serialize>, json: bool) -> Result<()> {
+    match json {
         true => result!("{}", serde_json::to_string_pretty(&resolved.entries()?)?),
         false => result!("{}", resolved.annotated()?.trim_end()),
     }
@@ -93,6 +102,14 @@ fn check_folder(folder: &Path, set: &[(String, String)]) -> Result<()> {
 
 /// Checks one run as far as files of text allow; whether the shape of its model was among them.
 fn check_run(files: &[PathBuf], set: &[(String, String)]) -> Result<bool> {
+    if PretrainConfig::is_described_by(files)? {
+        let config = PretrainConfig::load(files, set)?.config;
+        let is_there = config.model.exists();
+        if is_there {
+            Blueprint::open(&config.model)?;
+        }
+        return Ok(is_there);
+    }
     let resolved = Resolved::load(files, set)?;
     let Some(path) = shape_file(&resolved) else {
         return Ok(false);

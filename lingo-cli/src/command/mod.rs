@@ -10,5 +10,7 @@ pub mod flops;
 pub mod import;
 pub mod inspect;
 pub mod predict;
+pub mod pretrain;
+mod run_folder;
 pub mod shell;
 pub mod train;

@@ -2,13 +2,13 @@
 
 mod resume;
 
-use std::io::{ErrorKind, IsTerminal as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use burn::train::renderer::MetricsRenderer;
-use lingo_train::checkpoint::{Found, LOCK_FILE, RunLock};
-use lingo_train::config::{Method, Resolved, RunConfig};
+use lingo_train::checkpoint::{Found, RunLock};
+use lingo_train::config::{Method, PretrainConfig, Resolved, RunConfig};
 use lingo_train::result::RunResult;
 use lingo_train::run::{Run, Surroundings};
 use lingo_train::saved::{Manifest, folder_of};
@@ -17,6 +17,7 @@ use lingo_train::task::Task;
 use weights_import::Checkpoint;
 
 use super::eval::print_scores;
+use super::run_folder::{Written, run_folder, warn_of_sharing};
 use crate::args::{RunArgs, TrainArgs};
 use crate::base::note_other_weights;
 use crate::dashboard::Dashboard;
@@ -41,8 +42,8 @@ pub fn run(args: &TrainArgs) -> Result<()> {
 
 fn begin(args: &TrainArgs) -> Result<()> {
     let mut config = load_config(&args.run)?;
-    let dir = run_folder(args, &config);
-    check_folder(&dir, args.overwrite)?;
+    let dir = run_folder(args.out.as_ref(), config.output.dir.as_ref(), &args.run);
+    WRITTEN.check(&dir, args.overwrite)?;
     // Taken at once where it is there; another is made once there is something to put into it.
     let lock = dir.is_dir().then(|| RunLock::take(&dir)).transpose()?;
     // The resolved file says where the run went, so that repeating it does not write elsewhere.
@@ -77,14 +78,9 @@ fn train(config: RunConfig, dir: &Path, start: Start, args: &TrainArgs) -> Resul
 
     let (resume, lock) = match start {
         Start::Found(found, lock) => (Some(*found), lock),
-        Start::New { overwrite, lock } => (None, make_folder(dir, overwrite, lock)?),
+        Start::New { overwrite, lock } => (None, WRITTEN.make(dir, overwrite, lock)?),
     };
-    if !lock.is_held() {
-        note!(
-            "note        {} is on a file system without locks: nothing keeps another process from writing there too",
-            dir.display()
-        );
-    }
+    warn_of_sharing(&lock, dir);
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
     let dashboard = !args.plain && !say::is_quiet() && std::io::stdout().is_terminal();
@@ -122,12 +118,21 @@ pub fn load_config(args: &RunArgs) -> Result<RunConfig> {
 
 /// Reads a run file with what replaces its keys.
 pub fn resolve(args: &RunArgs) -> Result<Resolved> {
-    let device = args
-        .device
-        .iter()
-        .map(|device| ("device".to_owned(), device.clone()));
-    let set: Vec<(String, String)> = args.set.iter().cloned().chain(device).collect();
-    Ok(Resolved::load(&args.files, &set)?)
+    refuse_pretraining(&args.files)?;
+    Ok(Resolved::load(&args.files, &args.overrides())?)
+}
+
+/// Refuses run files of the other kind, whose keys are others.
+fn refuse_pretraining(files: &[PathBuf]) -> Result<()> {
+    if PretrainConfig::is_described_by(files)? {
+        let names = files.iter().map(|file| file.display().to_string());
+        let names: Vec<String> = names.collect();
+        bail!(
+            "{} is for `lingo pretrain`: it has a section [pretrain]",
+            names.join(" ")
+        );
+    }
+    Ok(())
 }
 
 /// Loads data and model, and makes them a run.
@@ -168,91 +173,20 @@ pub fn load_task(config: &RunConfig, checkpoint: &Checkpoint) -> Result<Task> {
     tokenising::shown(|progress| Task::load(config, text, checkpoint.config(), progress))
 }
 
-fn run_folder(args: &TrainArgs, config: &RunConfig) -> PathBuf {
-    let named = args.out.clone().or_else(|| config.output.dir.clone());
-    named.unwrap_or_else(|| {
-        let stems = args.run.files.iter().filter_map(|file| file.file_stem());
-        let stems: Vec<_> = stems.map(|stem| stem.to_string_lossy()).collect();
-        Path::new("runs").join(stems.join("-"))
-    })
-}
-
-/// What a run writes: nothing else is ever removed.
-const RUN_FILES: [&str; 8] = [
-    "config.toml",
-    "labels.csv",
-    "metrics.csv",
-    "metrics.jsonl",
-    "ranks.csv",
-    "result.json",
-    "run.json",
-    "train.csv",
-];
-const RUN_FOLDERS: [&str; 4] = ["best", "checkpoint", "last", "tensorboard"];
-
-/// Whether the run folder may be used; nothing is touched yet.
-fn check_folder(dir: &Path, overwrite: bool) -> Result<()> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    let entries = std::fs::read_dir(dir)
-        .with_context(|| format!("cannot use {} as run folder", dir.display()))?;
-    let mut empty = true;
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
-        let (name, is_dir) = (entry.file_name(), entry.path().is_dir());
-        if name == LOCK_FILE {
-            continue;
-        }
-        let ours: &[&str] = if is_dir { &RUN_FOLDERS } else { &RUN_FILES };
-        if !ours.iter().any(|ours| name == *ours) {
-            bail!(
-                "{} exists and holds {}, which no run has written; choose another folder with --out",
-                dir.display(),
-                Path::new(&name).display()
-            );
-        }
-        empty = false;
-    }
-    if !empty && !overwrite {
-        bail!(
-            "{} holds a run already; choose another folder with --out, or replace it with --overwrite",
-            dir.display()
-        );
-    }
-    Ok(())
-}
-
-/// Makes an empty run folder, and holds it. Another process may have made it since it was looked for.
-fn make_folder(dir: &Path, overwrite: bool, lock: Option<RunLock>) -> Result<RunLock> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let lock = match lock {
-        Some(lock) => lock,
-        None => RunLock::take(dir)?,
-    };
-    check_folder(dir, overwrite)?;
-    clear_folder(dir)?;
-    Ok(lock)
-}
-
-/// Empties a run folder, but for its lock; what is there has been checked to be a run.
-fn clear_folder(dir: &Path) -> Result<()> {
-    let files = RUN_FILES
-        .iter()
-        .map(|name| std::fs::remove_file(dir.join(name)));
-    let folders = RUN_FOLDERS
-        .iter()
-        .map(|name| std::fs::remove_dir_all(dir.join(name)));
-    for removed in files.chain(folders) {
-        match removed {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot clear {}", dir.display()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
+/// What a run writes.
+const WRITTEN: Written = Written {
+    files: &[
+        "config.toml",
+        "labels.csv",
+        "metrics.csv",
+        "metrics.jsonl",
+        "ranks.csv",
+        "result.json",
+        "run.json",
+        "train.csv",
+    ],
+    folders: &["best", "checkpoint", "last", "tensorboard"],
+};
 
 fn report(result: &RunResult, dir: &Path) {
     result!(

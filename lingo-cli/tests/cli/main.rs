@@ -14,6 +14,7 @@ mod memory;
 mod models;
 mod place;
 mod predictions;
+mod pretrain;
 mod resume;
 mod runs;
 mod shell;

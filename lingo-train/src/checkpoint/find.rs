@@ -8,13 +8,14 @@ use burn::optim::OptimizerRecord;
 use burn::store::ModuleRecord;
 
 use super::kept::{Checkpoints, remove};
-use super::{CheckpointError, FOLDER, MODEL, OPTIMIZER, Origin, SavedState, name, step_of};
+use super::{CheckpointError, Counts, FOLDER, MODEL, OPTIMIZER, Origin, SavedState, name, step_of};
+use crate::record::RunState;
 
 /// A checkpoint to go on from.
 #[derive(Debug)]
-pub struct Found {
+pub struct Found<S = RunState> {
     /// The checkpoint without its tensors.
-    pub state: SavedState,
+    pub state: SavedState<S>,
     /// What is wrong with newer ones.
     pub damaged: Vec<String>,
     /// What is wrong with those of evaluations that were the best: they can no longer be chosen.
@@ -28,15 +29,15 @@ pub struct Found {
 ///
 /// # Errors
 /// If there is none, or another version of lingo wrote it.
-pub fn find(run: &Path) -> Result<Found, CheckpointError> {
+pub fn find<S: Counts>(run: &Path) -> Result<Found<S>, CheckpointError> {
     let dir = run.join(FOLDER);
     let mut steps = steps_in(&dir).unwrap_or_default();
     steps.sort_unstable();
     let mut damaged = Vec::new();
     while let Some(step) = steps.pop() {
-        match whole(run, &dir.join(name(step))) {
+        match whole::<S>(run, &dir.join(name(step))) {
             Ok(state) => {
-                let (older, lost) = older(&dir, steps, step, state.best);
+                let (older, lost) = older::<S>(&dir, steps, step, state.best);
                 return Ok(Found {
                     state,
                     damaged,
@@ -57,7 +58,7 @@ pub fn find(run: &Path) -> Result<Found, CheckpointError> {
 
 /// Those of `steps` that are whole, with what they know to be the best, and what is wrong with those that the one behind
 /// `newest` and they need for their best evaluations.
-fn older(
+fn older<S: Counts>(
     dir: &Path,
     steps: Vec<u64>,
     newest: u64,
@@ -65,7 +66,7 @@ fn older(
 ) -> (Vec<(u64, Option<u64>)>, Vec<String>) {
     let read = |step: u64| -> Result<(u64, Option<u64>), CheckpointError> {
         let dir = dir.join(name(step));
-        let state = SavedState::read(&dir)?;
+        let state = SavedState::<S>::read(&dir)?;
         state.check_tensors(&dir)?;
         Ok((step, state.best))
     };
@@ -88,13 +89,13 @@ fn older(
     (older, lost)
 }
 
-impl Found {
+impl<S: Counts> Found<S> {
     /// The tensors of the checkpoint: of the model and of the optimizer.
     ///
     /// # Errors
     /// If they cannot be read.
     pub fn tensors(&self) -> Result<(ModuleRecord, OptimizerRecord), CheckpointError> {
-        let dir = self.dir.join(name(self.state.run.steps));
+        let dir = self.dir.join(name(self.state.run.steps()));
         let (model, optimizer) = (dir.join(MODEL), dir.join(OPTIMIZER));
         Ok((
             ModuleRecord::load(&model).map_err(|source| CheckpointError::Tensors {
@@ -109,8 +110,8 @@ impl Found {
     }
 
     /// Removes what is no whole checkpoint, and goes on behind this one, as a run of this `origin`.
-    pub fn go_on(self, origin: Origin) -> Checkpoints {
-        let step = self.state.run.steps;
+    pub fn go_on(self, origin: Origin) -> Checkpoints<S> {
+        let step = self.state.run.steps();
         let is_kept = |name: &str| {
             step_of(name).is_some_and(|found| {
                 found == step || self.older.iter().any(|(older, _)| *older == found)
@@ -140,7 +141,7 @@ fn steps_in(dir: &Path) -> std::io::Result<Vec<u64>> {
 }
 
 /// The state of a checkpoint, all parts of which are as they were written, the logs of the run included.
-fn whole(run: &Path, dir: &Path) -> Result<SavedState, CheckpointError> {
+fn whole<S: Counts>(run: &Path, dir: &Path) -> Result<SavedState<S>, CheckpointError> {
     let state = SavedState::read(dir)?;
     state.check_tensors(dir)?;
     match state.logs.missing(run) {

@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 use burn::store::{ModuleRecord, RecordError};
 
 use super::state::Part;
-use super::{CheckpointError, MODEL, OPTIMIZER, Origin, STATE, SavedState, Snapshot, name};
+use super::{CheckpointError, Counts, MODEL, OPTIMIZER, Origin, STATE, SavedState, Snapshot, name};
 use crate::record::{LogLengths, RunState, sync_folder, write_atomically};
 
 /// The checkpoints of a run: the two newest, and for each of them that of the best evaluation it knows of. Older
 /// ones go once a newer one is whole; where saving fails, nothing goes.
 #[derive(Debug)]
-pub struct Checkpoints {
+pub struct Checkpoints<S = RunState> {
     dir: PathBuf,
     origin: Origin,
     /// Step and best step of those that are there, by step.
     kept: Vec<(u64, Option<u64>)>,
-    newest: Option<SavedState>,
+    newest: Option<SavedState<S>>,
 }
 
-impl Checkpoints {
+impl<S: Counts> Checkpoints<S> {
     /// The checkpoints of a run that begins, in the folder `dir`, which exists.
     pub fn new(dir: PathBuf, origin: Origin) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Checkpoints {
         dir: PathBuf,
         origin: Origin,
         kept: Vec<(u64, Option<u64>)>,
-        newest: SavedState,
+        newest: SavedState<S>,
     ) -> Self {
         Self {
             dir,
@@ -55,7 +55,7 @@ impl Checkpoints {
     pub fn save(
         &mut self,
         snapshot: Snapshot,
-        run: &RunState,
+        run: &S,
         best: Option<u64>,
         logs: LogLengths,
     ) -> Result<(), CheckpointError> {
@@ -83,10 +83,10 @@ impl Checkpoints {
         &self,
         partial: &Path,
         snapshot: Snapshot,
-        run: &RunState,
+        run: &S,
         best: Option<u64>,
         logs: LogLengths,
-    ) -> Result<SavedState, CheckpointError> {
+    ) -> Result<SavedState<S>, CheckpointError> {
         let failed = |source| save_error(partial, source);
         fs::create_dir(partial).map_err(failed)?;
         let Snapshot {
@@ -115,18 +115,18 @@ impl Checkpoints {
     /// If it cannot be written; the checkpoint is then as it was.
     pub fn evaluated(
         &mut self,
-        run: &RunState,
+        run: &S,
         best: Option<u64>,
         logs: LogLengths,
     ) -> Result<(), CheckpointError> {
         let newest = self
             .newest
             .take()
-            .filter(|newest| newest.run.steps == run.steps);
+            .filter(|newest| newest.run.steps() == run.steps());
         let Some(newest) = newest else {
             return Ok(());
         };
-        let (run, path) = (run.clone(), self.path(run.steps));
+        let (run, path) = (run.clone(), self.path(run.steps()));
         let state = SavedState {
             run,
             best,
@@ -151,7 +151,7 @@ impl Checkpoints {
     /// If not.
     pub fn model(&self, step: u64) -> Result<ModuleRecord, CheckpointError> {
         let dir = self.path(step);
-        SavedState::read(&dir)?.check_model(&dir)?;
+        SavedState::<S>::read(&dir)?.check_model(&dir)?;
         let path = dir.join(MODEL);
         ModuleRecord::load(&path).map_err(|source| CheckpointError::Tensors { path, source })
     }

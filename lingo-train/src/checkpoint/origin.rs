@@ -64,18 +64,32 @@ impl Origin {
         workers: usize,
     ) -> Result<Self, OriginError> {
         let [train, dev, test] = splits;
-        let mut table = Table::try_from(config).map_err(ConfigError::Write)?;
-        for key in MAY_DIFFER {
-            remove(&mut table, key);
-        }
+        let table = Table::try_from(config).map_err(ConfigError::Write)?;
         Ok(Self {
-            config: table,
             splits: [train.digest()?, dev.digest()?, test.digest()?],
+            ..Self::of(table, &MAY_DIFFER, model, device, workers)
+        })
+    }
+
+    /// What a run with these settings, but for those that may differ, and weights follows from; it has no splits.
+    pub fn of(
+        mut config: Table,
+        may_differ: &[&str],
+        model: &impl Module,
+        device: &str,
+        workers: usize,
+    ) -> Self {
+        for key in may_differ {
+            remove(&mut config, key);
+        }
+        Self {
+            config,
+            splits: Default::default(),
             weights: of_weights(model),
             device: device.to_owned(),
             workers,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        })
+        }
     }
 
     /// What of `self`, which a run was begun with, is not the same `now`.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use blake3::Hash;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{CheckpointError, MODEL, OPTIMIZER, Origin, STATE};
@@ -13,13 +14,25 @@ use crate::record::{LogLengths, RunState};
 /// The version of the format that is written, and the only one that is read.
 pub(super) const FORMAT: u32 = 1;
 
+/// What the logs of a run have counted, which its checkpoints hold.
+pub trait Counts: Clone + Serialize + DeserializeOwned {
+    /// Optimizer steps taken.
+    fn steps(&self) -> u64;
+}
+
+impl Counts for RunState {
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+}
+
 /// A checkpoint without its tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SavedState {
+pub struct SavedState<S = RunState> {
     /// What the run follows from.
     pub origin: Origin,
     /// What the logs have counted.
-    pub run: RunState,
+    pub run: S,
     /// The step of the best evaluation so far.
     pub best: Option<u64>,
     /// How long the logs were.
@@ -73,7 +86,7 @@ impl Part {
     }
 }
 
-impl SavedState {
+impl<S: Counts> SavedState<S> {
     /// The state as a file's content: a checksum of the rest, who wrote it, and the state.
     pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let writer = Writer {

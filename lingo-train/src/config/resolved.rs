@@ -21,9 +21,9 @@ const COMMENT_COLUMN: usize = 48;
 
 /// A configuration, and where each of its values was set.
 #[derive(Debug, Clone)]
-pub struct Resolved {
+pub struct Resolved<C = RunConfig> {
     /// The configuration.
-    pub config: RunConfig,
+    pub config: C,
     /// Keys that were set on purpose and change nothing.
     pub idle: Vec<Idle>,
     origins: BTreeMap<&'static str, Origin>,
@@ -74,14 +74,26 @@ impl Resolved {
     }
 
     pub(super) fn read(layers: &Layers) -> Result<Self, ConfigError> {
+        let mut resolved = Self::checked(layers, read_run)?;
+        resolved.idle = idle(&resolved.config, &resolved.origins, layers)?;
+        Ok(resolved)
+    }
+}
+
+impl<C: Serialize> Resolved<C> {
+    /// The configuration that `read` makes of the keys, unless something is wrong with them.
+    pub(super) fn checked(
+        layers: &Layers,
+        read: impl FnOnce(&mut Reader<'_>) -> Option<C>,
+    ) -> Result<Self, ConfigError> {
         let mut reader = Reader::new(layers);
-        let config = read_run(&mut reader);
+        let config = read(&mut reader);
         let origins = reader.origins();
         let problems = reader.finish();
         match config {
             Some(config) if problems.is_empty() => Ok(Self {
-                idle: idle(&config, &origins, layers)?,
                 config,
+                idle: Vec::new(),
                 origins,
             }),
             _ => Err(ConfigError::Invalid {
@@ -101,7 +113,7 @@ impl Resolved {
     /// # Errors
     /// If a path is not valid Unicode.
     pub fn annotated(&self) -> Result<String, ConfigError> {
-        let plain = self.config.to_toml()?;
+        let plain = toml::to_string(&self.config).map_err(ConfigError::Write)?;
         let mut comments = BTreeMap::new();
         for (key, line) in last_lines(&plain) {
             comments.insert(line, self.comment(&key));

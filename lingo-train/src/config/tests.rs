@@ -457,6 +457,54 @@ fn every_key_is_described_in_the_quickstart() {
 }
 
 #[test]
+fn every_key_of_pretraining_is_described_and_has_the_default_it_is_said_to_have() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/pretrain/english.toml");
+    assert!(PretrainConfig::is_described_by(&[&file]).unwrap());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let full = PretrainConfig::load(&[&file], &[]).unwrap().config;
+    let written = full.to_toml().unwrap();
+    let keys = written.lines().filter_map(|line| line.split_once(" = "));
+    for (key, _) in keys.chain([("from", ""), ("dir", "")]) {
+        let described = format!("{key} = ");
+        assert!(text.contains(&described), "{key} is not described");
+    }
+    // Values that are not defaults stand there on purpose.
+    let mut defaults = full.clone();
+    defaults.pretrain = PretrainSettings {
+        context_tokens: 128,
+        checkpoint_every: 100,
+        ..PretrainSettings::default()
+    };
+    assert_eq!(full, defaults);
+    let default = |key: &str| text.contains(&format!("Default {key}"));
+    let all = [
+        "42", "32", "1.", "0: all", "1e-3", "0.05", "0.95", "0.1", "10", "\"f32\"", "\"cpu\"",
+    ];
+    assert!(all.into_iter().all(default));
+}
+
+#[test]
+fn problems_of_pretraining_are_told_all_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("run.toml");
+    let text = "modle = \"x\"\n[corpus]\ntrain = 3\n[pretrain]\nbeta2 = 1\nepochs = 0\n[train]\nepochs = 2\n";
+    std::fs::write(&file, text).unwrap();
+    let error = PretrainConfig::load(&[&file], &[]).unwrap_err().to_string();
+    let told = [
+        "model: is missing",
+        "modle: unknown key; did you mean `model`?",
+        "corpus.train: 3 is",
+        "corpus.valid: is missing",
+        "pretrain.beta2: 1 is out of range",
+        "pretrain.epochs: 0 is too small",
+        "train: unknown key",
+    ];
+    for problem in told {
+        assert!(error.contains(problem), "{problem} is not in {error}");
+    }
+}
+
+#[test]
 fn a_model_that_is_no_path_may_be_a_name_of_two_parts() {
     let folder = TempDir::new().unwrap();
     std::fs::create_dir_all(folder.path().join("models/tiny")).unwrap();

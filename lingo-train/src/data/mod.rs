@@ -30,6 +30,7 @@ pub use dna_tokens::{DnaTokens, LETTERS};
 pub use finding::Finding;
 pub use kmer::{NucleotideTransformer, OverlappingKmers};
 pub use label::{Label, Objective, all_alike};
+pub(crate) use permutation::{Permutation, key as permutation_key};
 pub use prompt::Prompt;
 pub use record::{DataError, NUCLEOTIDES, Record, normalise};
 pub use rounds::{EvalLoader, Rounds};

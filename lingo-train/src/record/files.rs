@@ -1,12 +1,12 @@
 //! The files of a run folder.
 
-use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::growing::{Lines, LogLengths, Opening, Table};
 use super::state::Evaluation;
 use super::tensorboard::TensorBoard;
 
@@ -55,7 +55,7 @@ impl RecordFiles {
     /// # Errors
     /// If one cannot be created.
     pub fn create(dir: &Path, matrices: &[String]) -> Result<Self, RecordError> {
-        let mut files = Self::open(dir, !matrices.is_empty(), create)?;
+        let mut files = Self::open(dir, !matrices.is_empty(), &Opening::New)?;
         if let Some(table) = &mut files.ranks {
             let fixed = [
                 "step", "budget", "active", "dropped", "admitted", "returned", "last",
@@ -70,32 +70,15 @@ impl RecordFiles {
     /// # Errors
     /// If one cannot be opened.
     pub fn go_on(dir: &Path, lengths: &LogLengths) -> Result<Self, RecordError> {
-        let open = |path: &Path| {
-            let cut = || -> io::Result<File> {
-                let mut file = File::options().read(true).write(true).open(path)?;
-                file.set_len(lengths.of(path))?;
-                file.seek(SeekFrom::End(0))?;
-                Ok(file)
-            };
-            cut().map_err(|source| RecordError {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        let ranks = lengths.0.contains_key(RANKS);
-        Self::open(dir, ranks, open)
+        Self::open(dir, lengths.has(RANKS), &Opening::At(lengths))
     }
 
-    fn open(
-        dir: &Path,
-        ranks: bool,
-        open: impl Fn(&Path) -> Result<File, RecordError>,
-    ) -> Result<Self, RecordError> {
-        let ranks = ranks.then(|| Table::open(dir.join(RANKS), &open));
+    fn open(dir: &Path, ranks: bool, opening: &Opening<'_>) -> Result<Self, RecordError> {
+        let ranks = ranks.then(|| Table::open(dir.join(RANKS), opening));
         Ok(Self {
-            metrics_csv: Table::open(dir.join("metrics.csv"), &open)?,
-            metrics_jsonl: Lines::open(dir.join("metrics.jsonl"), &open)?,
-            train: Table::open(dir.join("train.csv"), &open)?,
+            metrics_csv: Table::open(dir.join("metrics.csv"), opening)?,
+            metrics_jsonl: Lines::open(dir.join("metrics.jsonl"), opening)?,
+            train: Table::open(dir.join("train.csv"), opening)?,
             ranks: ranks.transpose()?,
             // Behind the tables, which it begins with.
             tensorboard: TensorBoard::open(dir)?,
@@ -107,25 +90,11 @@ impl RecordFiles {
     /// # Errors
     /// If the system cannot write them.
     pub fn sync(&self) -> Result<LogLengths, RecordError> {
-        let tables = [
-            Some(&self.metrics_csv),
-            Some(&self.train),
-            self.ranks.as_ref(),
-        ];
-        let tables = tables.into_iter().flatten();
-        let files = tables.map(|table| (&table.path, table.writer.get_ref()));
-        let files = files.chain([(&self.metrics_jsonl.path, &self.metrics_jsonl.file)]);
-        let lengths = files.map(|(path, file)| {
-            let length = file.sync_data().and_then(|()| file.metadata());
-            match length {
-                Ok(metadata) => Ok((file_name(path), metadata.len())),
-                Err(source) => Err(RecordError {
-                    path: path.clone(),
-                    source,
-                }),
-            }
-        });
-        Ok(LogLengths(lengths.collect::<Result<_, _>>()?))
+        let tables = [&self.metrics_csv, &self.train]
+            .into_iter()
+            .chain(&self.ranks);
+        let lengths = tables.map(Table::sync).chain([self.metrics_jsonl.sync()]);
+        lengths.collect()
     }
 
     /// Adds a line to `train.csv`.
@@ -170,120 +139,6 @@ impl RecordFiles {
         let cells = counts.iter().chain(&allocation.active);
         table.row(cells.map(usize::to_string))
     }
-}
-
-/// How long the growing files were at some step, by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLengths(BTreeMap<String, u64>);
-
-impl LogLengths {
-    fn of(&self, path: &Path) -> u64 {
-        self.0.get(&file_name(path)).copied().unwrap_or(0)
-    }
-
-    /// What is no longer there of the files in `dir`.
-    pub fn missing(&self, dir: &Path) -> Option<String> {
-        self.0.iter().find_map(|(name, length)| {
-            let ends_a_line = || -> io::Result<bool> {
-                let mut file = File::open(dir.join(name))?;
-                if file.metadata()?.len() < *length {
-                    return Ok(false);
-                }
-                let mut last = [b'\n'];
-                if *length > 0 {
-                    file.seek(SeekFrom::Start(length - 1))?;
-                    file.read_exact(&mut last)?;
-                }
-                Ok(last == [b'\n'])
-            };
-            let problem = match ends_a_line() {
-                Ok(true) => return None,
-                Ok(false) => "is not as it was left".to_owned(),
-                Err(error) => format!("cannot be read: {error}"),
-            };
-            Some(format!("is of no use without {name}, which {problem}"))
-        })
-    }
-}
-
-fn file_name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default();
-    name.to_string_lossy().into_owned()
-}
-
-/// A CSV file whose rows are flushed one by one.
-#[derive(Debug)]
-struct Table {
-    path: PathBuf,
-    writer: csv::Writer<File>,
-}
-
-impl Table {
-    fn open(
-        path: PathBuf,
-        open: impl Fn(&Path) -> Result<File, RecordError>,
-    ) -> Result<Self, RecordError> {
-        let file = open(&path)?;
-        let length = file.metadata().map(|metadata| metadata.len());
-        let empty = length.unwrap_or(0) == 0;
-        let mut builder = csv::WriterBuilder::new();
-        let writer = builder.flexible(true).has_headers(empty).from_writer(file);
-        Ok(Self { path, writer })
-    }
-
-    fn row<T: AsRef<[u8]>>(&mut self, cells: impl Iterator<Item = T>) -> Result<(), RecordError> {
-        let written = self.writer.write_record(cells);
-        self.finish(written)
-    }
-
-    fn serialize(&mut self, row: &impl Serialize) -> Result<(), RecordError> {
-        let written = self.writer.serialize(row);
-        self.finish(written)
-    }
-
-    fn finish(&mut self, written: csv::Result<()>) -> Result<(), RecordError> {
-        written
-            .map_err(io::Error::from)
-            .and_then(|()| self.writer.flush())
-            .map_err(|source| RecordError {
-                path: self.path.clone(),
-                source,
-            })
-    }
-}
-
-/// A file of JSON values, one a line.
-#[derive(Debug)]
-struct Lines {
-    path: PathBuf,
-    file: File,
-}
-
-impl Lines {
-    fn open(
-        path: PathBuf,
-        open: impl Fn(&Path) -> Result<File, RecordError>,
-    ) -> Result<Self, RecordError> {
-        let file = open(&path)?;
-        Ok(Self { path, file })
-    }
-
-    fn push(&mut self, value: &impl Serialize) -> Result<(), RecordError> {
-        serde_json::to_string(value)
-            .map_err(io::Error::from)
-            .and_then(|line| writeln!(self.file, "{line}"))
-            .map_err(|source| RecordError {
-                path: self.path.clone(),
-                source,
-            })
-    }
-}
-
-fn create(path: &Path) -> Result<File, RecordError> {
-    File::create(path).map_err(|source| RecordError {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// A file in `dir` with a temporary name, which whoever may read new files may read: it is to be kept.

@@ -54,10 +54,20 @@ pub fn tensors_of(
     classifier: &Classifier,
     wanted: &dyn Fn(&str) -> bool,
 ) -> BTreeMap<String, TensorData> {
+    named_tensors(classifier, classifier.layout(), wanted)
+}
+
+/// Tensors of a model with a field `backbone` and perhaps a head of `layout`, by the checkpoint's canonical names: those
+/// whose names pass.
+pub fn named_tensors(
+    model: &impl Module,
+    layout: &HeadLayout,
+    wanted: &dyn Fn(&str) -> bool,
+) -> BTreeMap<String, TensorData> {
     let mut tensors = BTreeMap::new();
-    classifier.visit(&mut Collect {
+    model.visit(&mut Collect {
         path: Vec::new(),
-        layout: classifier.layout(),
+        layout,
         all: true,
         wanted,
         tensors: &mut tensors,

@@ -5,7 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 /// The gradients, and the norm of all of them together.
-pub(super) fn global_norm(
+pub(crate) fn global_norm(
     module: &impl Module,
     gradients: GradientsParams,
 ) -> (GradientsParams, f64) {
@@ -25,7 +25,7 @@ pub(super) fn global_norm(
 }
 
 /// Scales the gradients, whose norm is `norm`, down to `limit`; 0 for any norm.
-pub(super) fn clip(
+pub(crate) fn clip(
     module: &impl Module,
     gradients: GradientsParams,
     norm: f64,

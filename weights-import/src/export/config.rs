@@ -12,7 +12,7 @@ use crate::json::JsonFile;
 use crate::tokenizer::TextTokenizer;
 
 /// The file's name.
-const FILE: &str = "config.json";
+pub(super) const FILE: &str = "config.json";
 
 /// Writes it.
 pub(super) fn write(

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lingo_core::models::ModelConfig;
 use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 use tokenizers::processors::template::TemplateProcessing;
@@ -30,8 +31,25 @@ pub(super) fn write(
     found: &TextTokenizer,
     folder: &Path,
 ) -> Result<(), ExportError> {
+    write_from(
+        source.folder(),
+        source.path(),
+        source.config(),
+        found,
+        folder,
+    )
+}
+
+/// The same; what `from` says about special tokens is kept, and `path` stands in messages.
+pub(super) fn write_from(
+    from: Option<&Path>,
+    path: &Path,
+    model: &ModelConfig,
+    found: &TextTokenizer,
+    folder: &Path,
+) -> Result<(), ExportError> {
     let fail = |reason: String| ExportError::Tokenizer {
-        path: source.path().to_owned(),
+        path: path.to_owned(),
         reason,
     };
     let mut tokenizer = found.tokenizer.clone();
@@ -42,7 +60,7 @@ pub(super) fn write(
         .save(folder.join("tokenizer.json"), true)
         .map_err(|error| fail(error.to_string()))?;
 
-    let root = match source.folder() {
+    let root = match from {
         Some(from) => {
             copy_file(from, folder, MAP)?;
             // Other tokenizations of DNA have their own way with it.
@@ -70,7 +88,7 @@ pub(super) fn write(
             root.insert("add_bos_token".to_owned(), found.bos.is_some().into());
         }
         write_json(folder, CONFIG, root.clone())?;
-        let again = tokenizer::from_folder(folder, source.config())?;
+        let again = tokenizer::from_folder(folder, model)?;
         if (again.bos, again.eos, again.pad) == (found.bos, found.eos, found.pad) {
             return Ok(());
         }

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::TensorData;
 use half::{bf16, f16};
+use lingo_core::models::ModelConfig;
 use safetensors::{Dtype, View};
 
 use super::config::tensor_name;
@@ -13,6 +15,7 @@ use super::{ExportError, FineTuned, FloatType};
 use crate::checkpoint::Checkpoint;
 use crate::error::ImportError;
 use crate::hf::keys;
+use crate::mapped::MappedFile;
 use crate::tensors::{Element, Role, Stored};
 
 /// The file's name.
@@ -108,9 +111,33 @@ pub(super) fn prevalent(tensors: &[Planned<'_>]) -> FloatType {
     all.into_iter().max_by_key(count).unwrap_or(FloatType::F32)
 }
 
+/// Tensors that are all given, of a network of shape `config`.
+pub(super) fn given<'a>(
+    config: &ModelConfig,
+    tensors: &'a BTreeMap<String, TensorData>,
+    dtype: FloatType,
+) -> Vec<Planned<'a>> {
+    let planned = tensors.iter().map(|(name, data)| Planned {
+        key: keys::in_wrapper(config, name),
+        numbers: Numbers::Given(data),
+        shape: data.shape(),
+        dtype,
+    });
+    planned.collect()
+}
+
+/// Where tensors come from that are not given.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    /// For messages.
+    pub(super) path: &'a Path,
+    /// What stored tensors refer to.
+    pub(super) files: &'a [MappedFile],
+}
+
 /// Writes them; `progress` hears how many numbers of how many are done.
 pub(super) fn write(
-    source: &Checkpoint,
+    source: Origin<'_>,
     tensors: &[Planned<'_>],
     folder: &Path,
     progress: &mut dyn FnMut(usize, usize),
@@ -149,7 +176,7 @@ fn readable_as(path: &Path, other: &Path) -> Result<(), ExportError> {
 
 /// What all tensors share while they are written.
 struct Writing<'a> {
-    source: &'a Checkpoint,
+    source: Origin<'a>,
     /// The first failure: a view of the crate can report none.
     failure: Cell<Option<ExportError>>,
     total: usize,
@@ -171,11 +198,11 @@ impl Lazy<'_> {
         let key = self.planned.source_name();
         let source = self.writing.source;
         let unreadable = |reason| ExportError::Tensor {
-            path: source.path().to_owned(),
+            path: source.path.to_owned(),
             tensor: key.to_owned(),
             reason,
         };
-        let (_, files) = source.stored_tensors();
+        let files = source.files;
         let read;
         let data = match self.planned.numbers {
             Numbers::Given(data) => data,
@@ -202,7 +229,7 @@ impl Lazy<'_> {
                 let too_large = |x: &&f32| x.is_finite() && f16::from_f32(**x).is_infinite();
                 if let Some(value) = numbers.iter().find(too_large) {
                     return Err(ExportError::Range {
-                        path: source.path().to_owned(),
+                        path: source.path.to_owned(),
                         tensor: key.to_owned(),
                         value: *value,
                         dtype: dtype.name(),
@@ -243,7 +270,7 @@ impl View for Lazy<'_> {
             Numbers::Given(_) => None,
         };
         if let Some(before) = writing.last.replace(stored) {
-            before.release(writing.source.stored_tensors().1);
+            before.release(writing.source.files);
         }
         match self.bytes() {
             Ok(bytes) => {

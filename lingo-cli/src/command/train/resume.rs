@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use lingo_train::checkpoint::{Found, MAY_DIFFER, RunLock, find};
 use lingo_train::config::RunConfig;
 
-use super::load_config;
+use super::{load_config, refuse_pretraining};
 use crate::args::RunArgs;
 
 /// The configuration of a run folder, the newest checkpoint in it that is whole, and the folder itself.
@@ -18,6 +18,7 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
             dir.display()
         );
     }
+    refuse_pretraining(std::slice::from_ref(&file))?;
     // Held before anything is looked at, so that it stays as it is found.
     let lock = RunLock::take(dir)?;
     if dir.join("result.json").exists() {
@@ -39,7 +40,7 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
             free.join(", ")
         );
     }
-    let found = find(dir)?;
+    let found: Found = find(dir)?;
     let args = RunArgs {
         files: vec![file],
         set: args.set.clone(),

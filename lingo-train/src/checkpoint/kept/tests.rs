@@ -8,9 +8,13 @@ use lingo_core::adapter::LowRank;
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::checkpoint::{FOLDER, find};
+use crate::checkpoint::{FOLDER, Found};
 use crate::metric::Scores;
 use crate::record::Evaluation;
+
+fn find(run: &Path) -> Result<Found, CheckpointError> {
+    crate::checkpoint::find(run)
+}
 
 fn adapter(value: f32) -> LowRank {
     let device = Device::flex();

@@ -1,0 +1,75 @@
+//! `lingo pretrain --resume`: what to go on with.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use lingo_train::checkpoint::{CheckpointError, Found, RunLock, find};
+use lingo_train::config::{PRETRAIN_MAY_DIFFER, PretrainConfig};
+use lingo_train::pretrain::PretrainState;
+
+use super::resolve;
+use crate::args::RunArgs;
+
+/// The configuration of a run folder, the newest checkpoint in it that is whole, and the folder itself.
+pub fn open(dir: &Path, args: &RunArgs) -> Result<(PretrainConfig, Found<PretrainState>, RunLock)> {
+    let file = dir.join("config.toml");
+    if !file.is_file() || !PretrainConfig::is_described_by(&[&file])? {
+        bail!(
+            "{} is no folder of `lingo pretrain`: it has no config.toml of one",
+            dir.display()
+        );
+    }
+    // Held before anything is looked at, so that it stays as it is found.
+    let lock = RunLock::take(dir)?;
+    if dir.join("result.json").exists() {
+        bail!(
+            "{} holds a finished run, there is nothing left to do",
+            dir.display()
+        );
+    }
+    let free = PRETRAIN_MAY_DIFFER.iter();
+    let free: Vec<&str> = free.copied().filter(|key| *key != "output.dir").collect();
+    let set = |key: &str| free.contains(&key);
+    if let Some((key, _)) = args.set.iter().find(|(key, _)| !set(key)) {
+        bail!(
+            "--set {key}: a run goes on as it began; with --resume only {} can be set",
+            free.join(", ")
+        );
+    }
+    let found: Found<PretrainState> = find(dir).map_err(|error| match error {
+        CheckpointError::None { damaged, .. } => anyhow!(
+            "{} holds no whole checkpoint to go on from{}; start the run anew with `lingo pretrain {} --overwrite`",
+            dir.display(),
+            damaged.iter().fold(String::new(), |list, one| format!("{list} ({one})")),
+            file.display()
+        ),
+        other => other.into(),
+    })?;
+    let mut config = resolve(&RunArgs {
+        files: vec![file],
+        set: args.set.clone(),
+        device: args.device.clone(),
+    })?
+    .config;
+    let place = std::path::absolute(dir);
+    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
+    for damaged in &found.damaged {
+        note!("note        {damaged}; the checkpoint before it is used");
+    }
+    let (origin, state) = (&found.state.origin, &found.state.run);
+    note!("resume      behind step {}", state.steps);
+    if origin.version != env!("CARGO_PKG_VERSION") {
+        note!(
+            "note        lingo {} began this run: what it gives from here on may differ in the last digits",
+            origin.version
+        );
+    }
+    if origin.device != config.device {
+        note!(
+            "note        the run was begun on {}: on {} it differs in the last digits",
+            origin.device,
+            config.device
+        );
+    }
+    Ok((config, found, lock))
+}
