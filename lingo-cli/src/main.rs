@@ -7,6 +7,7 @@ mod allocator;
 mod args;
 mod bank;
 mod base;
+mod beside;
 mod command;
 mod dashboard;
 mod device;

@@ -21,6 +21,7 @@ use weights_import::{Checkpoint, Problem};
 
 use crate::args::LoadArgs;
 use crate::base::open_base;
+use crate::beside;
 use crate::device::{Selected, select};
 use crate::hub::{Located, locate};
 use crate::{say, tokenising};
@@ -99,13 +100,13 @@ impl Scorer {
             );
         }
         // A model that was merged from a run has that run's inputs.
-        let beside = model.path.join(BESIDE);
-        let merged = beside.is_file().then(|| Manifest::read(&beside));
-        let (layout, max_tokens) = match merged.transpose()? {
-            Some(manifest) if !args.prompt.is_given() => {
-                (layout_of(&manifest), manifest.max_tokens)
-            }
-            _ => {
+        let merged = match args.prompt.is_given() {
+            true => None,
+            false => beside::read(&model.path, checkpoint.config())?,
+        };
+        let (layout, max_tokens) = match &merged {
+            Some(manifest) => (layout_of(manifest), manifest.max_tokens),
+            None => {
                 let (prompt, text) = (args.prompt.prompt_or_none(), text(&checkpoint)?);
                 let model = checkpoint.config();
                 (Layout::choose(None, &prompt, text.as_ref(), model)?, 0)
@@ -120,6 +121,9 @@ impl Scorer {
                 checkpoint.head_tensor()
             );
         };
+        if let Some(manifest) = &merged {
+            beside::check_outputs(&model.path, manifest, outputs)?;
+        }
         let objective = match (checkpoint.problem(), checkpoint.labels()) {
             (Problem::Classes, _) => Objective::Classes(outputs),
             (Problem::Labels, Some(names)) => Objective::Labels(names.into()),
@@ -141,7 +145,7 @@ impl Scorer {
         if text.added > 0 {
             bail!(
                 "{} asks for tokens of its own, whose rows {} does not have",
-                beside.display(),
+                checkpoint.path().join(BESIDE).display(),
                 name.display()
             );
         }

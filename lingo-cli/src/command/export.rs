@@ -10,7 +10,7 @@ use lingo_core::models::{Classifier, ModelConfig, Pretrained, TokenBatch};
 use lingo_core::nn::{Loader, Noise};
 use lingo_train::config::{Method, TokenizerKind};
 use lingo_train::data::Objective;
-use lingo_train::saved::{Saved, tensors_of};
+use lingo_train::saved::{self, MANIFEST_FILE, Saved, tensors_of};
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
 use weights_import::export::{
@@ -51,6 +51,15 @@ fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()>
     let written = [&[CONFIG_FILE, TENSORS_FILE, BESIDE][..], &TOKENIZER_FILES].concat();
     place::check(checkpoint.path(), out, args.overwrite, &written)?;
     let adapter = to_peft(saved)?;
+    let (name, objective) = (checkpoint.head_tensor(), &saved.manifest.objective);
+    let head = adapter.head.get(&name);
+    if head.and_then(|head| head.shape().first()) != Some(&objective.outputs()) {
+        bail!(
+            "{}: its head, `{name}`, is not one for {objective}: {MANIFEST_FILE} or {} of it is damaged",
+            args.run.display(),
+            saved::TENSORS_FILE
+        );
+    }
     let adapter = if args.as_lora {
         adapter.into_lora()
     } else {

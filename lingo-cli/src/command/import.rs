@@ -7,15 +7,16 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 use lingo_core::weights::WeightSource as _;
 use lingo_train::config::PromptConfig;
-use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved, TENSORS_FILE};
+use lingo_train::saved::{MANIFEST_FILE, Saved, TENSORS_FILE};
 use lingo_train::task::Layout;
 use weights_import::export::place::{self, Workshop};
-use weights_import::export::{BESIDE, ExportOptions, TokenizerFate, check_place, write_folder};
+use weights_import::export::{ExportOptions, TokenizerFate, check_place, write_folder};
 use weights_import::peft::PeftAdapter;
 use weights_import::{Checkpoint, Role};
 
 use crate::args::ImportArgs;
 use crate::base::note_other_weights;
+use crate::beside;
 use crate::device::select;
 use crate::hub::locate;
 use crate::peft::write;
@@ -99,11 +100,13 @@ fn adapter(args: &ImportArgs) -> Result<()> {
         .with_context(|| format!("{} does not fit {}", source.display(), base.name.display()))?;
     // A tokenizer is needed to score, not to import.
     let text = text(&checkpoint).ok().flatten();
-    let beside = source.join(BESIDE);
-    let beside = beside
-        .is_file()
-        .then(|| Manifest::read(&beside))
-        .transpose()?;
+    let beside = beside::read(source, checkpoint.config())?;
+    let head = adapter.head.get(&checkpoint.head_tensor());
+    let rows = head.and_then(|head| head.shape().first());
+    // Labels that are given are no longer its matter.
+    if let (Some(manifest), Some(rows), true) = (&beside, rows, args.labels.is_empty()) {
+        beside::check_outputs(source, manifest, *rows)?;
+    }
     let given = &args.prompt;
     let prompt = match &beside {
         Some(manifest) => PromptConfig {

@@ -286,6 +286,7 @@ fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
     refused(&import(), &["adapter_model.safetensors", "damaged"]);
     std::fs::remove_file(place.path("peft/adapter_model.safetensors")).unwrap();
     refused(&import(), &["adapter_model.safetensors"]);
+    std::fs::remove_file(place.path("peft/lingo.json")).unwrap();
     for (head, part) in [
         (vec![], "shape []"),
         (vec![1, 64], "at least 2 classes"),
@@ -312,6 +313,69 @@ fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
     let missing = place.lingo(&["import", "peft", "--out", "back"]);
     refused(&missing, &["--base"]);
     assert!(!Path::new(&place.path("back")).exists());
+}
+
+/// `lingo.json` is no more trusted than any other file.
+#[test]
+fn what_stands_beside_an_export_and_contradicts_it_is_refused_by_key() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    for format in ["peft", "hf"] {
+        succeeded(&place.lingo(&["export", "run", "--format", format, "--out", format]));
+    }
+    let model = quickstart("model").display().to_string();
+    let import = [
+        "import",
+        "peft",
+        "--base",
+        &model,
+        "--overwrite",
+        "--out",
+        "back",
+    ];
+    let predict = [
+        "predict",
+        "hf",
+        "--input",
+        "data/test.csv",
+        "--overwrite",
+        "--output",
+        "p.csv",
+    ];
+    for (key, value, part) in [
+        (
+            "classes",
+            1_000_000_000_000_u64.into(),
+            "1000000000000 classes",
+        ),
+        ("classes", 3.into(), "the head has 2 rows"),
+        ("max_tokens", (1_u64 << 40).into(), "at most 96"),
+        ("max_tokens", 97.into(), "at most 96"),
+        ("model_type", "bert".into(), "`model_type` is bert"),
+        ("max_tokens", Value::from(-1), "lingo.json"),
+    ] {
+        for (folder, command) in [("peft", &import[..]), ("hf", &predict)] {
+            let file = format!("{folder}/lingo.json");
+            let good = place.text(&file);
+            let mut manifest = place.json(&file);
+            manifest[key] = value.clone();
+            place.write(&file, manifest.to_string());
+            refused(&place.lingo(command), &[&file, part]);
+            place.write(&file, good);
+        }
+    }
+    succeeded(&place.lingo(&import));
+    succeeded(&place.lingo(&predict));
+    let mut manifest = place.json("run/best/adapter.json");
+    manifest["classes"] = 1_000_000_000_000_u64.into();
+    place.write("run/best/adapter.json", manifest.to_string());
+    for format in ["peft", "hf"] {
+        let export = ["export", "run", "--format", format, "--out", "x"];
+        refused(
+            &place.lingo(&export),
+            &["score.weight", "1000000000000 classes"],
+        );
+        assert!(!place.path("x").exists());
+    }
 }
 
 /// The tensors of an adapter with a head of zeros of another shape.
