@@ -32,6 +32,7 @@ mod gguf;
 mod hf;
 pub mod hub;
 mod json;
+mod listing;
 mod mapped;
 mod ordinary;
 mod outline;

@@ -50,7 +50,7 @@ pub(crate) fn open_weights(folder: &Path, config: &ModelConfig) -> Result<Conten
     }
     Err(ImportError::NoWeights {
         folder: folder.to_owned(),
-        found: crate::checkpoint::file_names(folder),
+        found: crate::listing::file_names(folder),
     })
 }
 

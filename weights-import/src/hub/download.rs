@@ -7,9 +7,9 @@ use super::client::Client;
 use super::needed::{self, CONFIG, Weights};
 use super::transfer::Fetcher;
 use super::{HubError, HubEvent, HubId, HubSettings, Snapshot, licence};
-use crate::checkpoint::listed;
 use crate::hf::{self, index};
 use crate::json::JsonFile;
+use crate::listing::listed;
 
 /// Fetches what is needed and not yet there.
 pub(super) fn run(
