@@ -171,6 +171,10 @@ pub struct CompareArgs {
     /// The form of the table.
     #[arg(long, value_enum, default_value_t = TableFormat::Markdown)]
     pub format: TableFormat,
+    /// Draw ranks over the steps, and the first metric over trained parameters, to a file that ends in .svg or .png; may
+    /// be given often.
+    #[arg(long, value_name = "FILE")]
+    pub plot: Vec<PathBuf>,
 }
 
 /// The form of a table.

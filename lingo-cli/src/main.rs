@@ -13,6 +13,7 @@ mod dashboard;
 mod device;
 mod hub;
 mod peft;
+mod picture;
 mod progress;
 mod scorer;
 mod signals;

@@ -1,11 +1,15 @@
 //! Finished runs side by side: runs that differ by their seed alone are repeats, and become one row with mean and
 //! spread.
 
+mod ranks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+pub use ranks::{RankCurve, RankPoint};
 
 use crate::config::Method;
 use crate::metric::MetricName;
@@ -45,6 +49,14 @@ pub enum ComparisonError {
         path: PathBuf,
         /// What is wrong with it.
         source: Box<toml::de::Error>,
+    },
+    /// The table of steps cannot be read.
+    #[error("{}: {source}; it is no table of steps of a run", path.display())]
+    Steps {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: csv::Error,
     },
     /// Two runs are the same run.
     #[error(
@@ -189,6 +201,8 @@ pub struct Spread {
     pub mean: f64,
     /// The standard deviation of a sample (over n - 1); `None` of one run.
     pub sd: Option<f64>,
+    /// How many runs have the number.
+    pub n: usize,
 }
 
 impl Spread {
@@ -200,6 +214,7 @@ impl Spread {
         (n > 0.0).then_some(Self {
             mean,
             sd: (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()),
+            n: values.len(),
         })
     }
 }
@@ -212,7 +227,10 @@ pub struct Row {
     pub name: Name,
     /// What tells it from other rows of the same name: keys of the run file.
     pub settings: BTreeMap<String, String>,
-    /// The seeds.
+    /// The run folders.
+    #[serde(skip)]
+    pub dirs: Vec<PathBuf>,
+    /// Their seeds.
     pub seeds: Vec<u64>,
     /// Metrics on test; where a metric is undefined in a run, over the others.
     pub test: BTreeMap<&'static str, Option<Spread>>,
@@ -294,10 +312,12 @@ fn row(group: &[&FinishedRun], settings: BTreeMap<String, String>, metrics: &[Me
     let none = Spread {
         mean: f64::NAN,
         sd: None,
+        n: 0,
     };
     Row {
         name: group[0].name(),
         settings,
+        dirs: group.iter().map(|run| run.dir.clone()).collect(),
         seeds: results().map(|result| result.seed).collect(),
         test: test.collect(),
         trainable_parameters: group[0].result.trainable_parameters,

@@ -11,7 +11,7 @@ mod tensorboard;
 mod train_log;
 
 pub use evaluation_log::EvaluationLog;
-pub use files::{RecordError, RecordFiles, sync_folder, temporary, write_atomically};
+pub use files::{RecordError, RecordFiles, TrainLine, sync_folder, temporary, write_atomically};
 pub use growing::LogLengths;
 pub(crate) use growing::{Opening, Table};
 pub use label_table::write_label_table;

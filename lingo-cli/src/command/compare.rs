@@ -8,6 +8,7 @@ use lingo_train::comparison::{FinishedRun, Row, Spread, compare};
 use lingo_train::metric::MetricName;
 
 use crate::args::{CompareArgs, TableFormat};
+use crate::picture::Picture;
 
 /// Prints a table of finished runs.
 pub fn run(args: &CompareArgs) -> Result<()> {
@@ -29,6 +30,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         bail!("none of the runs is finished; `lingo train` writes result.json at its end");
     }
     let rows = compare(&runs, &args.metrics)?;
+    if let (false, Some(metric)) = (args.plot.is_empty(), args.metrics.first()) {
+        let picture = Picture::new(&runs, &rows, *metric)?;
+        args.plot.iter().try_for_each(|path| picture.write(path))?;
+    }
     match args.format {
         TableFormat::Markdown => markdown(&rows, &args.metrics),
         TableFormat::Csv => return csv(&rows, &args.metrics),
@@ -100,14 +105,18 @@ fn setting(row: &Row, key: &str) -> String {
 }
 
 fn score(row: &Row, metric: MetricName) -> String {
-    match row.test.get(metric.name()).copied().flatten() {
-        Some(Spread { mean, sd: Some(sd) }) => format!("{mean:.3} ± {sd:.3}"),
-        Some(Spread { mean, sd: None }) => format!("{mean:.3}"),
-        None => "undefined".to_owned(),
-    }
+    let Some(Spread { mean, sd, n }) = row.test.get(metric.name()).copied().flatten() else {
+        return "undefined".to_owned();
+    };
+    let spread = sd.map_or(String::new(), |sd| format!(" ± {sd:.3}"));
+    let of = match n == row.seeds.len() {
+        true => String::new(),
+        false => format!(" (n = {n})"),
+    };
+    format!("{mean:.3}{spread}{of}")
 }
 
-fn rounded(Spread { mean, sd }: Spread) -> String {
+fn rounded(Spread { mean, sd, .. }: Spread) -> String {
     match sd {
         Some(sd) => format!("{mean:.0} ± {sd:.0}"),
         None => format!("{mean:.0}"),

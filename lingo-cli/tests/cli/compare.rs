@@ -62,3 +62,30 @@ fn runs_of_several_seeds_are_one_row_of_their_means() {
     succeeded(&output);
     assert!(stderr(&output).contains("runs/2 has no result yet"));
 }
+
+#[test]
+fn runs_are_drawn_as_svg_and_png() {
+    let place = Place::new();
+    for method in ["lora", "adalora"] {
+        place.run_file(method);
+        let out = format!("runs/{method}");
+        succeeded(&place.lingo(&["train", "run.toml", "--out", &out]));
+    }
+    let compare = ["compare", "runs/lora", "runs/adalora", "--plot"];
+    for file in ["runs.svg", "runs.png"] {
+        succeeded(&place.lingo(&[&compare[..], &[file]].concat()));
+    }
+    let svg = place.text("runs.svg");
+    for said in [
+        "adalora, with prompt",
+        "optimizer step",
+        "test mcc",
+        "<polyline",
+    ] {
+        assert!(svg.contains(said), "{said}: {svg}");
+    }
+    let png = std::fs::read(place.path("runs.png")).unwrap();
+    assert!(png.starts_with(b"\x89PNG") && png.len() > 5000);
+    let output = place.lingo(&[&compare[..], &["runs.pdf"]].concat());
+    refused(&output, &["runs.pdf", ".svg or .png"]);
+}

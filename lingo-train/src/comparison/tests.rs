@@ -51,7 +51,8 @@ fn repeats_become_one_row_with_mean_and_spread() {
         rows[1].test["mcc"],
         Some(Spread {
             mean: 0.5,
-            sd: None
+            sd: None,
+            n: 1
         })
     );
     // Undefined in each of them.

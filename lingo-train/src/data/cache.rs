@@ -137,6 +137,8 @@ impl Cache {
         let store = match found {
             Some(store) => store,
             None => {
+                // Unpacking takes a while before there is a sample.
+                progress(path, 0);
                 let mut writer = StoreWriter::new(&self.dir, encoder.rows())?;
                 pipeline::encode(path, wanted, encoder, &self.dir, |chunk| {
                     writer.push(&chunk.samples, &chunk.fingerprints, chunk.report)?;
@@ -148,7 +150,7 @@ impl Cache {
                     let path = path.to_owned();
                     return Err(LoadError::Changed { path });
                 }
-                writer.finish(Some(&place))?
+                writer.finish(&place)?
             }
         };
         let left_out = Finding::left_out(path, store.report());

@@ -12,7 +12,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tempfile::TempPath;
 
 pub use entry::Entry;
 use entry::{LabelKind, checksum};
@@ -78,8 +77,6 @@ pub struct Store {
     path: PathBuf,
     file: File,
     description: Description,
-    /// Removes the file, where nothing is to be kept.
-    _temporary: Option<TempPath>,
 }
 
 impl Store {
@@ -130,15 +127,7 @@ impl Store {
             path: path.to_owned(),
             file,
             description,
-            _temporary: None,
         })
-    }
-
-    /// The same, which is removed when it is no longer held.
-    fn temporary(path: TempPath) -> Result<Self, StoreError> {
-        let mut store = Self::open(&path)?;
-        store._temporary = Some(path);
-        Ok(store)
     }
 
     /// The file.

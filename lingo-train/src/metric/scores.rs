@@ -102,13 +102,12 @@ impl Scores {
         let examples = labels.len();
         let probabilities = probabilities(logits, classes);
         let table = ConfusionTable::new(classes, labels, &predictions(logits, classes));
-        let rankings: Vec<Ranking> = (0..classes)
+        // Of two classes one ranking is the other's reverse.
+        let ranked = if classes == 2 { 1..2 } else { 0..classes };
+        let rankings: Vec<Ranking> = ranked
             .map(|class| one_vs_rest(&probabilities, classes, labels, class))
             .collect();
-        let averaged = match rankings.as_slice() {
-            [_, positive] => std::slice::from_ref(positive),
-            all => all,
-        };
+        let undefined = rankings.iter().filter(|of| of.auroc.is_none()).count();
         Ok(Scores {
             examples,
             loss: cross_entropy(logits, classes, labels),
@@ -117,11 +116,11 @@ impl Scores {
             f1: table.f1(),
             precision: table.precision(),
             recall: table.recall(),
-            auroc: mean(averaged.iter().filter_map(|of| of.auroc)),
-            auprc: mean(averaged.iter().filter_map(|of| of.average_precision)),
+            auroc: mean(rankings.iter().filter_map(|of| of.auroc)),
+            auprc: mean(rankings.iter().filter_map(|of| of.average_precision)),
             brier: brier(&probabilities, classes, labels),
             exact_match: None,
-            without_auc: rankings.iter().filter(|of| of.auroc.is_none()).count(),
+            without_auc: undefined * classes / rankings.len(),
             labels: Vec::new(),
         })
     }

@@ -143,17 +143,17 @@ impl<'a> Intake<'a> {
                 second: variable.name,
             });
         }
-        let kept = match variable.kind {
-            Kind::Sequences => (0..variable.rows).map(Some).collect(),
+        let (kept, rows) = match variable.kind {
+            Kind::Sequences => (None, variable.rows),
             Kind::Labels => {
+                let numbers = self.columns.numbers();
                 let mut kept = vec![None; variable.rows];
-                for (place, column) in self.columns.numbers().iter().enumerate() {
+                for (place, column) in numbers.iter().enumerate() {
                     kept[*column] = Some(place);
                 }
-                kept
+                (Some(kept), numbers.len())
             }
         };
-        let rows = kept.iter().flatten().count();
         Ok(Filling {
             spool: Spool::new(self.dir, rows, variable.samples)?,
             variable,
@@ -197,20 +197,24 @@ impl<'a> Intake<'a> {
 pub(super) struct Filling {
     pub(super) variable: Variable,
     spool: Spool,
-    /// Where each of the variable's rows is kept, if it is.
-    kept: Vec<Option<usize>>,
+    /// Where each of the variable's rows is kept, if it is; `None` where each keeps its place.
+    kept: Option<Vec<Option<usize>>>,
     letters: Vec<u8>,
 }
 
 impl Filling {
     /// Whether this row of the variable is asked for.
     pub(super) fn wants(&self, row: usize) -> bool {
-        self.kept[row].is_some()
+        self.place(row).is_some()
+    }
+
+    fn place(&self, row: usize) -> Option<usize> {
+        self.kept.as_ref().map_or(Some(row), |kept| kept[row])
     }
 
     /// Takes a row's values of some samples from `start` on: those of the first base or the label, then of the next base.
     pub(super) fn put(&mut self, row: usize, start: usize, values: &[u8]) -> Result<(), MatError> {
-        let Some(place) = self.kept[row] else {
+        let Some(place) = self.place(row) else {
             return Ok(());
         };
         let values = match self.variable.kind {

@@ -41,7 +41,7 @@ fn written(dir: &TempDir, samples: &[Sample], rows: usize) -> Store {
             .push(samples, fingerprints, report(samples.len()))
             .unwrap();
     }
-    writer.finish(Some(&dir.path().join("tokens"))).unwrap()
+    writer.finish(&dir.path().join("tokens")).unwrap()
 }
 
 #[test]
@@ -73,28 +73,6 @@ fn samples_come_back_as_they_were_in_any_order() {
             assert_eq!(dir.path().read_dir().unwrap().count(), 1);
         }
     }
-}
-
-#[test]
-fn a_store_that_nobody_wants_to_keep_goes_with_its_last_reader() {
-    let dir = TempDir::new().unwrap();
-    let mut writer = StoreWriter::new(dir.path(), 9).unwrap();
-    let sample = Sample {
-        ids: vec![1, 2],
-        label: None,
-    };
-    writer
-        .push(
-            std::slice::from_ref(&sample),
-            &[0],
-            EncodingReport::default(),
-        )
-        .unwrap();
-    let store = writer.finish(None).unwrap();
-    assert_eq!(store.get(0).unwrap(), sample);
-    assert_eq!(dir.path().read_dir().unwrap().count(), 1);
-    drop(store);
-    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]
@@ -153,7 +131,12 @@ fn labels_of_two_kinds_are_refused() {
 #[test]
 fn what_a_process_that_has_ended_left_half_written_goes_and_what_another_writes_stays() {
     let dir = TempDir::new().unwrap();
-    std::fs::write(dir.path().join(".tmpA.tokens.part"), "half").unwrap();
+    for (name, age_secs) in [(".tmpA.tokens.part", 90_000), (".tmpB.tokens.part", 0)] {
+        let file = std::fs::File::create(dir.path().join(name)).unwrap();
+        let age = std::time::Duration::from_secs(age_secs);
+        file.set_modified(std::time::SystemTime::now() - age)
+            .unwrap();
+    }
     std::fs::write(dir.path().join("of somebody.part"), "theirs").unwrap();
     let _first = StoreWriter::new(dir.path(), 9).unwrap();
     let _second = StoreWriter::new(dir.path(), 9).unwrap();
@@ -161,7 +144,9 @@ fn what_a_process_that_has_ended_left_half_written_goes_and_what_another_writes_
     let names: Vec<String> = names
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(names.len(), 3, "{names:?}");
+    assert_eq!(names.len(), 4, "{names:?}");
+    // It may be another machine's, whose locks are not seen here.
+    assert!(names.iter().any(|name| name.starts_with(".tmpB")));
     assert!(names.iter().any(|name| name == "of somebody.part"));
     assert!(!names.iter().any(|name| name.starts_with(".tmpA")));
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -110,11 +111,11 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Makes it whole, and gives it the name `path` in the writer's folder; without, it is removed when it is no longer held.
+    /// Makes it whole, and gives it the name `path` in the writer's folder.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn finish(mut self, path: Option<&Path>) -> Result<Store, StoreError> {
+    pub fn finish(mut self, path: &Path) -> Result<Store, StoreError> {
         self.complete().map_err(|source| self.failed(source))?;
         let dir = self.dir;
         let write = |source| StoreError::Write { path: dir, source };
@@ -122,13 +123,8 @@ impl StoreWriter {
             Ok(file) => file,
             Err(error) => return Err(write(error.into_error())),
         };
-        match path {
-            None => Store::temporary(file.into_temp_path()),
-            Some(path) => {
-                file.persist(path).map_err(|error| write(error.error))?;
-                Store::open(path)
-            }
-        }
+        file.persist(path).map_err(|error| write(error.error))?;
+        Store::open(path)
     }
 
     fn complete(&mut self) -> io::Result<()> {
@@ -166,13 +162,21 @@ impl StoreWriter {
 /// The end of the names of stores that are not whole.
 const PART: &str = ".tokens.part";
 
-/// A new file for a store. It is locked as long as its process lives, so that what others have left can be told, and goes.
+/// How long nobody has written to a file that nobody writes to any more.
+const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A new file for a store. It is locked as long as its process lives, so that what others have left can be told, and goes,
+/// a day later: locks may not reach from one machine to another.
 fn part(dir: &Path) -> io::Result<NamedTempFile> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let is_part = path.to_str().is_some_and(|path| path.ends_with(PART));
         // Whether or not it can be removed: it takes room, which is no reason not to go on.
-        if is_part && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        let is_left = |file: File| {
+            let age = file.metadata()?.modified()?.elapsed();
+            Ok::<bool, io::Error>(age.is_ok_and(|age| age > LEFT) && file.try_lock().is_ok())
+        };
+        if is_part && File::open(&path).and_then(is_left).unwrap_or(false) {
             let _ = std::fs::remove_file(path);
         }
     }
