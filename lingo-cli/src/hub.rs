@@ -60,6 +60,15 @@ pub fn locate(model: &Path) -> Result<Located> {
             bar.set_message(name.to_owned());
         }
         HubEvent::Received(bytes) => bar.set_position(bytes),
+        HubEvent::Waiting { name, lock } => bar.suspend(|| {
+            note!(
+                "waiting     for another process, which fetches {name} ({} is locked)",
+                lock.display()
+            );
+        }),
+        HubEvent::WithoutTokenizer(error) => bar.suspend(|| {
+            note!("cached      {id} is used as it is, without a tokenizer: {error}");
+        }),
     });
     bar.finish_and_clear();
     let snapshot = snapshot?;

@@ -6,20 +6,25 @@
 
 mod cache;
 mod client;
+mod content;
 mod download;
 mod error;
+mod failure;
+mod hold;
 mod id;
 mod licence;
 mod needed;
+mod roots;
 mod settings;
 mod transfer;
+mod tries;
 
 pub use error::HubError;
 pub use id::HubId;
 pub use licence::Licence;
 pub use settings::HubSettings;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cache::Cached;
 
@@ -46,6 +51,15 @@ pub enum HubEvent<'a> {
     },
     /// So many bytes of the file are there.
     Received(u64),
+    /// Another process is fetching a file, and is waited for.
+    Waiting {
+        /// Its name.
+        name: &'a str,
+        /// What the other process holds.
+        lock: &'a Path,
+    },
+    /// The hub was asked in vain for the tokenizer that the cache does not have; the rest is used.
+    WithoutTokenizer(&'a HubError),
 }
 
 /// The folder of a model: from the cache, else from the hub into the cache.
@@ -72,7 +86,10 @@ pub fn fetch(
     };
     match (fetched, without_tokenizer) {
         // Whoever needs the tokenizer will say so.
-        (Err(HubError::Offline { .. } | HubError::Unreachable { .. }), Some(snapshot)) => {
+        (Err(error), Some(snapshot)) => {
+            if !matches!(error, HubError::Offline { .. }) {
+                observer(HubEvent::WithoutTokenizer(&error));
+            }
             Ok(snapshot)
         }
         (fetched, _) => fetched,

@@ -238,6 +238,185 @@ fn a_transfer_that_was_cut_off_goes_on_where_it_ended() {
     );
 }
 
+/// The tag that the hub gives a file of the quickstart's model.
+fn tag(model: &Model, file: &str) -> String {
+    format!("{}{}", model.tag, file.len() + model.files[file].len())
+}
+
+#[test]
+fn a_hub_that_is_unwell_for_a_moment_is_asked_again() {
+    let place = Place::new();
+    let mut model = Model::quickstart(ID);
+    // The list, the description of the first file, and its content.
+    model.statuses = [502, 200, 429, 200, 503].into();
+    let hub = Hub::start(model.clone());
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    let asked = hub.asked();
+    let list = asked.iter().filter(|path| path.contains("/api/")).count();
+    let config = asked.iter().filter(|path| path.contains("config.json"));
+    assert_eq!((list, config.count()), (2, 4), "{asked:?}");
+    // Interruptions count only where nothing came between them.
+    let place = Place::new();
+    let file = "model.safetensors";
+    model.statuses.clear();
+    model.most = model.files[file].len() / 5;
+    let hub = Hub::start(model.clone());
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    assert!(hub.fetched().iter().filter(|name| *name == file).count() > 5);
+    assert_eq!(snapshot(&place, file), model.files[file]);
+}
+
+#[test]
+fn a_transfer_that_stalls_is_taken_up_again() {
+    let place = Place::new();
+    let mut model = Model::quickstart(ID);
+    model.stalls = 1;
+    let hub = Hub::start(model.clone());
+    let cache = place.path("hf");
+    let variables = [
+        ("HF_HOME", cache.to_str().unwrap()),
+        ("HF_ENDPOINT", hub.endpoint.as_str()),
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "1"),
+    ];
+    succeeded(&place.lingo_in(&variables, &["inspect", ID]));
+    let file = "model.safetensors";
+    let half = format!("{file} bytes={}-", model.files[file].len() / 2);
+    let asked = hub.asked();
+    assert!(asked.iter().any(|line| line.ends_with(&half)), "{asked:?}");
+    assert_eq!(snapshot(&place, file), model.files[file]);
+}
+
+#[test]
+fn a_content_that_is_not_what_was_described_never_enters_the_cache() {
+    let blobs = "hf/hub/models--facebook--opt-tiny/blobs";
+    let place = Place::new();
+    let mut model = Model::quickstart(ID);
+    let wrong = "0".repeat(64);
+    model.tags.insert("config.json".to_owned(), wrong.clone());
+    let hub = Hub::start(model.clone());
+    let output = lingo(&place, &hub.endpoint, &["inspect", ID]);
+    refused(&output, &["config.json arrived damaged", "SHA-256", &wrong]);
+    assert_eq!(names(&place, blobs), [format!("{wrong}.lock")]);
+    // `printf '{}' | sha256sum`
+    let right = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    let small = "special_tokens_map.json";
+    model.tags = [(small.to_owned(), right.to_owned())].into();
+    model.put(small, b"{}");
+    let hub = Hub::start(model);
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    assert!(names(&place, blobs).contains(&right.to_owned()));
+
+    // What is sent from another byte on is not put behind what is there.
+    let place = Place::new();
+    let mut model = Model::quickstart(ID);
+    model.cuts = 1;
+    model.manner = Manner::Shifted;
+    let hub = Hub::start(model.clone());
+    let output = lingo(&place, &hub.endpoint, &["inspect", ID]);
+    let file = "model.safetensors";
+    refused(&output, &[file, "from byte 0 on, where", "was asked for"]);
+    let hub = Hub::start(Model::quickstart(ID));
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    assert_eq!(snapshot(&place, file), model.files[file]);
+}
+
+#[test]
+fn a_content_that_a_loss_of_power_emptied_is_fetched_anew() {
+    let place = Place::new();
+    let model = Model::quickstart(ID);
+    let hub = Hub::start(model.clone());
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    hub.asked();
+    let file = "model.safetensors";
+    let blobs = "hf/hub/models--facebook--opt-tiny/blobs";
+    place.write(&format!("{blobs}/{}", tag(&model, file)), "");
+    succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+    assert_eq!(hub.fetched(), [file]);
+    assert_eq!(snapshot(&place, file), model.files[file]);
+}
+
+#[test]
+fn what_another_process_is_fetching_is_waited_for_and_not_fetched_again() {
+    let place = Place::new();
+    let model = Model::quickstart(ID);
+    let file = "model.safetensors";
+    let blob = format!(
+        "hf/hub/models--facebook--opt-tiny/blobs/{}",
+        tag(&model, file)
+    );
+    let lock = place.write(&format!("{blob}.lock"), "");
+    let lock = std::fs::File::open(lock).unwrap();
+    lock.lock().unwrap();
+    let hub = Hub::start(model.clone());
+    let output = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| lingo(&place, &hub.endpoint, &["inspect", ID]));
+        // The other process, which takes its time.
+        std::thread::sleep(std::time::Duration::from_secs(7));
+        assert!(!waiting.is_finished());
+        place.write(&blob, &model.files[file]);
+        lock.unlock().unwrap();
+        waiting.join().unwrap()
+    });
+    succeeded(&output);
+    let said = stderr(&output);
+    assert_eq!(said.matches("waiting     for another").count(), 1, "{said}");
+    assert!(said.contains("fetched     3 files"), "{said}");
+    assert!(!hub.fetched().contains(&file.to_owned()));
+    assert_eq!(snapshot(&place, file), model.files[file]);
+}
+
+#[test]
+fn a_model_in_the_cache_without_its_tokenizer_needs_no_healthy_hub() {
+    let place = Place::new();
+    let mut model = Model::quickstart(ID);
+    model.files.remove("vocab.json");
+    let hub = Hub::start(model.clone());
+    let first = lingo(&place, &hub.endpoint, &["inspect", ID]);
+    succeeded(&first);
+    for (status, part) in [(401, "401"), (404, "no such model")] {
+        model.status = status;
+        let hub = Hub::start(model.clone());
+        let output = lingo(&place, &hub.endpoint, &["inspect", ID]);
+        succeeded(&output);
+        assert_eq!(stdout(&output), stdout(&first));
+        let said = stderr(&output);
+        assert!(said.contains("without a tokenizer"), "{said}");
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn mirrors_that_give_only_whole_files_or_say_the_tag_late_are_understood() {
+    for manner in [Manner::Whole, Manner::LateTag] {
+        let place = Place::new();
+        let mut model = Model::quickstart(ID);
+        model.manner = manner;
+        model.cuts = 2;
+        let hub = Hub::start(model.clone());
+        succeeded(&lingo(&place, &hub.endpoint, &["inspect", ID]));
+        for file in ["config.json", "model.safetensors"] {
+            assert_eq!(snapshot(&place, file), model.files[file], "{file}");
+        }
+    }
+}
+
+#[test]
+fn certificates_that_cannot_be_read_are_named() {
+    let place = Place::new();
+    let file = place.write("roots.pem", "nothing");
+    let cache = place.path("hf");
+    let with = |path: &str| {
+        let variables = [
+            ("HF_HOME", cache.to_str().unwrap()),
+            ("HF_ENDPOINT", "https://127.0.0.1:9"),
+            ("SSL_CERT_FILE", path),
+        ];
+        place.lingo_in(&variables, &["inspect", ID])
+    };
+    refused(&with(file.to_str().unwrap()), &["roots.pem", "it has none"]);
+    refused(&with("/absent.pem"), &["/absent.pem", "SSL_CERT_FILE"]);
+}
+
 #[test]
 fn without_hub_and_cache_the_files_to_put_somewhere_are_named() {
     let place = Place::new();

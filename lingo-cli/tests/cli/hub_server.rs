@@ -1,6 +1,6 @@
 //! A hub of one model on this machine, which speaks as much as is asked of it and writes down what was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -32,6 +32,12 @@ pub enum Manner {
     Size(u64),
     /// It does not say how large files are.
     NoSize,
+    /// It gives no parts, only whole files.
+    Whole,
+    /// It sends everything elsewhere before it says the tag.
+    LateTag,
+    /// It sends files from their beginning, whatever part was asked for.
+    Shifted,
 }
 
 /// What the hub has and how it behaves.
@@ -49,8 +55,16 @@ pub struct Model {
     pub token: Option<String>,
     /// The status of every answer.
     pub status: u16,
-    /// How often a transfer is cut off in its middle.
+    /// Whole tags of single files.
+    pub tags: BTreeMap<String, String>,
+    /// The statuses of the first answers.
+    pub statuses: VecDeque<u16>,
+    /// How often a transfer is cut off in the middle of the file, beyond which nothing comes.
     pub cuts: usize,
+    /// How often a transfer stops there and the connection stays open.
+    pub stalls: usize,
+    /// The most bytes of a transfer.
+    pub most: usize,
     /// How it answers.
     pub manner: Manner,
 }
@@ -70,7 +84,11 @@ impl Model {
             tag: "tag-".to_owned(),
             token: None,
             status: 200,
+            tags: BTreeMap::new(),
+            statuses: VecDeque::new(),
             cuts: 0,
+            stalls: 0,
+            most: usize::MAX,
             manner: Manner::Plain,
         }
     }
@@ -186,6 +204,10 @@ fn answer(
         200 if model.token.is_some() && token != model.token && !path.starts_with("/kept/") => 401,
         status => status,
     };
+    let status = match model.statuses.pop_front() {
+        None | Some(200) => status,
+        Some(first) => first,
+    };
     if status != 200 {
         return write!(
             stream,
@@ -231,12 +253,11 @@ fn answer(
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
     };
-    let described = format!(
-        "ETag: \"{}{}\"\r\nx-repo-commit: {}\r\n",
-        model.tag,
-        name.len() + content.len(),
-        model.commit
-    );
+    let tag = match model.tags.get(name) {
+        Some(tag) => tag.clone(),
+        None => format!("{}{}", model.tag, name.len() + content.len()),
+    };
+    let described = format!("ETag: \"{tag}\"\r\nx-repo-commit: {}\r\n", model.commit);
     let port = stream.local_addr()?.port();
     let redirect = match model.manner {
         Manner::Nowhere => Some(String::new()),
@@ -245,6 +266,10 @@ fn answer(
         Manner::Elsewhere if path.starts_with("/renamed/") => Some(format!(
             "{}Location: http://localhost:{port}/kept/resolve/{}/{name}\r\n",
             described.replace("ETag", "x-linked-etag"),
+            model.commit
+        )),
+        Manner::LateTag if !path.starts_with("/renamed/") => Some(format!(
+            "x-repo-commit: {0}\r\nLocation: /renamed/resolve/{0}/{name}\r\n",
             model.commit
         )),
         Manner::Elsewhere if !is_kept => Some(format!(
@@ -266,31 +291,52 @@ fn answer(
         );
     }
     let (from, to) = range.trim_start_matches("bytes=").split_once('-').unwrap();
-    let from: usize = from.parse().unwrap();
-    let end = to.parse().map_or(content.len(), |to: usize| to + 1);
+    let (from, end) = match (model.manner, to) {
+        (Manner::Whole, _) | (Manner::Shifted, "") => (0, content.len()),
+        _ => {
+            let end = to.parse().map_or(content.len(), |to: usize| to + 1);
+            (from.parse().unwrap(), end)
+        }
+    };
     let part = &content[from.min(end)..end];
     let size = match model.manner {
         Manner::Size(claimed) => claimed,
         _ => content.len() as u64,
     };
     let of_range = match model.manner {
-        Manner::NoSize => String::new(),
-        _ => format!("Content-Range: bytes {from}-{}/{size}\r\n", end - 1),
+        Manner::NoSize | Manner::Whole => String::new(),
+        _ => format!(
+            "Content-Range: bytes {from}-{}/{size}\r\n",
+            end.saturating_sub(1)
+        ),
     };
     let headers = if is_kept {
         "ETag: \"of-another\"\r\n"
     } else {
         &described
     };
+    let status = match model.manner {
+        Manner::Whole => "200 OK",
+        _ => "206 Partial Content",
+    };
     write!(
         stream,
-        "HTTP/1.1 206 Partial Content\r\n{headers}{of_range}Content-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\n{headers}{of_range}Content-Length: {}\r\nConnection: close\r\n\r\n",
         part.len()
     )?;
-    let mut sent = part.len();
-    if model.cuts > 0 && part.len() > 10_000 {
+    let is_large = content.len() > 10_000 && part.len() > 1;
+    let half = (content.len() / 2).saturating_sub(from);
+    if is_large && model.stalls > 0 {
+        model.stalls -= 1;
+        stream.write_all(&part[..half])?;
+        // It is never closed.
+        std::mem::forget(stream);
+        return Ok(());
+    }
+    let mut sent = part.len().min(model.most);
+    if is_large && model.cuts > 0 {
         model.cuts -= 1;
-        sent /= 2;
+        sent = half;
     }
     stream.write_all(&part[..sent])
 }

@@ -84,7 +84,11 @@ pub(super) fn find(cache: &Path, id: &HubId) -> Option<Cached> {
     let place = Place::of(cache, id);
     let commit = place.commit(id.revision().unwrap_or(MAIN))?;
     let folder = place.snapshot(&commit);
-    let has = |file: &str| folder.join(file).is_file();
+    // An empty file is what a loss of power leaves.
+    let has = |file: &str| {
+        let file = folder.join(file).metadata();
+        file.is_ok_and(|file| file.is_file() && file.len() > 0)
+    };
     if !has(CONFIG) || !has_weights(&folder, has) {
         return None;
     }

@@ -1,16 +1,16 @@
 //! What the hub is asked, and its answers, none of which is trusted: redirects are few and lead somewhere, the token
 //! goes to the hub alone, and what becomes part of a path is looked at first.
 
-use std::io;
-use std::path::PathBuf;
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde::Deserialize;
-use ureq::http::{HeaderMap, Response, Uri, header};
-use ureq::{Agent, Body};
+use ureq::http::{HeaderMap, HeaderName, Response, StatusCode, Uri, header};
+use ureq::{Agent, Body, BodyReader};
 
+use super::failure::Failure;
 use super::id::{is_commit, is_plain};
-use super::{HubError, HubId, HubSettings};
+use super::{HubError, HubId, HubSettings, roots};
 
 /// How long the hub may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -22,12 +22,15 @@ const MOST_REDIRECTS: usize = 5;
 const COMMIT: &str = "x-repo-commit";
 /// The tag of a file whose content is kept elsewhere.
 const LINKED_TAG: &str = "x-linked-etag";
+/// Its size.
+const LINKED_SIZE: &str = "x-linked-size";
 
 /// Asks the hub for one model.
 pub(super) struct Client<'a> {
-    settings: &'a HubSettings,
+    pub(super) settings: &'a HubSettings,
     pub(super) id: &'a HubId,
     agent: Agent,
+    has_answered: Cell<bool>,
 }
 
 /// What the hub says of a revision.
@@ -60,40 +63,40 @@ pub(super) struct Described {
     pub(super) bytes: u64,
 }
 
-/// Why something was not had.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// A request failed.
-    Request(ureq::Error),
-    /// An answer is not understood.
-    Answer(String),
-    /// The cache cannot be written.
-    Cache(io::Error),
-    /// Another process holds a lock.
-    Locked(PathBuf),
-}
-
-impl From<ureq::Error> for Failure {
-    fn from(error: ureq::Error) -> Self {
-        Self::Request(error)
-    }
+/// A content on its way.
+pub(super) struct Content {
+    /// The first byte that comes.
+    pub(super) from: u64,
+    /// Whether it is a part of the whole.
+    pub(super) partial: bool,
+    /// The bytes.
+    pub(super) content: BodyReader<'static>,
 }
 
 impl<'a> Client<'a> {
     /// A client for a model.
-    pub(super) fn new(settings: &'a HubSettings, id: &'a HubId) -> Self {
+    pub(super) fn new(settings: &'a HubSettings, id: &'a HubId) -> Result<Self, HubError> {
         let agent = Agent::config_builder()
             .max_redirects(0)
+            .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER))
+            .timeout_per_read(Some(settings.silence))
+            .tls_config(roots::trusted(settings.certificates.as_deref())?)
             .user_agent(concat!("lingo/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();
-        Self {
+        Ok(Self {
             settings,
             id,
             agent,
-        }
+            has_answered: Cell::new(false),
+        })
+    }
+
+    /// Whether anybody has answered yet.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.get()
     }
 
     /// The commit and the files of a revision.
@@ -112,12 +115,15 @@ impl<'a> Client<'a> {
     /// Tag and size of a file of a commit.
     pub(super) fn describe(&self, commit: &str, file: &str) -> Result<Described, Failure> {
         let mut described = None;
+        let mut linked_size = None;
         let answer = self.get(&self.url(commit, file), Some("bytes=0-0"), |headers| {
-            // The hub itself knows the file; whoever keeps the content only knows its size.
             let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
-            if let (None, Some(commit)) = (&described, text(COMMIT)) {
-                let tag = text(LINKED_TAG).or_else(|| text(header::ETAG.as_str()));
-                described = Some((commit, tag.unwrap_or_default()));
+            let size = text(LINKED_SIZE).and_then(|size| size.parse::<u64>().ok());
+            linked_size = linked_size.or(size);
+            // The first that knows both; whoever keeps the content knows no commit.
+            let tag = text(LINKED_TAG).or_else(|| text(header::ETAG.as_str()));
+            if let (None, Some(commit), Some(tag)) = (&described, text(COMMIT), tag) {
+                described = Some((commit, tag));
             }
         })?;
         let (of, tag) = described.unwrap_or_default();
@@ -128,25 +134,35 @@ impl<'a> Client<'a> {
             let problem = format!("{file} is of commit `{of}`, tag `{tag}`");
             return Err(Failure::Answer(problem));
         }
-        let range = answer.headers().get(header::CONTENT_RANGE);
-        let size = range.and_then(|range| range.to_str().ok()?.rsplit('/').next()?.parse().ok());
+        // Not everybody gives parts.
+        let size = match answer.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                let range = value(&answer, header::CONTENT_RANGE);
+                range.and_then(|range| range.rsplit('/').next()?.parse().ok())
+            }
+            // Content that is unpacked on its way has another size, and none is said then.
+            _ => value(&answer, header::CONTENT_LENGTH).and_then(|size| size.parse().ok()),
+        };
         Ok(Described {
             tag: plain.to_owned(),
-            bytes: size.ok_or_else(|| {
-                Failure::Answer(format!("it does not say how large {file} is: {range:?}"))
+            bytes: linked_size.or(size).ok_or_else(|| {
+                let problem = format!("it does not say how large {file} is");
+                Failure::Answer(problem)
             })?,
         })
     }
 
     /// The content of a file from a byte on.
-    pub(super) fn content(
-        &self,
-        commit: &str,
-        file: &str,
-        from: u64,
-    ) -> Result<Response<Body>, Failure> {
+    pub(super) fn content(&self, commit: &str, file: &str, from: u64) -> Result<Content, Failure> {
         let range = format!("bytes={from}-");
-        self.get(&self.url(commit, file), Some(&range), |_| {})
+        let answer = self.get(&self.url(commit, file), Some(&range), |_| {})?;
+        let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
+        let begins = value(&answer, header::CONTENT_RANGE).and_then(first_byte);
+        Ok(Content {
+            from: begins.filter(|_| partial).unwrap_or(0),
+            partial,
+            content: answer.into_body().into_reader(),
+        })
     }
 
     fn url(&self, commit: &str, file: &str) -> String {
@@ -181,9 +197,17 @@ impl<'a> Client<'a> {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
             let answer = request.call()?;
+            self.has_answered.set(true);
             inspect(answer.headers());
-            if !answer.status().is_redirection() {
+            if answer.status().is_success() {
                 return Ok(answer);
+            }
+            if !answer.status().is_redirection() {
+                let wait = value(&answer, header::RETRY_AFTER);
+                return Err(Failure::Status {
+                    status: answer.status().as_u16(),
+                    wait: wait.and_then(|secs| secs.parse().ok().map(Duration::from_secs)),
+                });
             }
             let location = answer.headers().get(header::LOCATION);
             let target = location.and_then(|location| moved(&place, location.to_str().ok()?));
@@ -198,61 +222,17 @@ impl<'a> Client<'a> {
         let problem = format!("it redirects {url} more than {MOST_REDIRECTS} times");
         Err(Failure::Answer(problem))
     }
+}
 
-    /// A failure, for the user.
-    pub(super) fn failed(&self, failure: Failure) -> HubError {
-        let (id, endpoint) = (self.id.clone(), self.settings.endpoint.clone());
-        let error = match failure {
-            Failure::Request(error) => error,
-            Failure::Answer(problem) => {
-                return HubError::Answer {
-                    id,
-                    endpoint,
-                    problem,
-                };
-            }
-            Failure::Cache(source) => return self.cache(source),
-            Failure::Locked(lock) => return HubError::Locked { id, lock },
-        };
-        match error {
-            ureq::Error::StatusCode(404) => HubError::NotFound { id, endpoint },
-            ureq::Error::StatusCode(status @ (401 | 403)) => HubError::Refused {
-                id,
-                endpoint,
-                status,
-                with_token: self.settings.token.is_some(),
-            },
-            ureq::Error::StatusCode(status) => HubError::Status {
-                id,
-                endpoint,
-                status,
-            },
-            ureq::Error::Json(_)
-            | ureq::Error::Protocol(_)
-            | ureq::Error::Http(_)
-            | ureq::Error::BadUri(_)
-            | ureq::Error::BodyExceedsLimit(_)
-            | ureq::Error::LargeResponseHeader(..) => HubError::Answer {
-                id,
-                endpoint,
-                problem: error.to_string(),
-            },
-            _ => HubError::Unreachable {
-                id,
-                endpoint,
-                reason: error.to_string(),
-            },
-        }
-    }
+/// A header's text.
+fn value(answer: &Response<Body>, name: HeaderName) -> Option<&str> {
+    answer.headers().get(name)?.to_str().ok()
+}
 
-    /// The system's complaint about the cache.
-    pub(super) fn cache(&self, source: io::Error) -> HubError {
-        HubError::Cache {
-            id: self.id.clone(),
-            cache: self.settings.cache.clone(),
-            source,
-        }
-    }
+/// The first byte of `bytes 5-9/10`.
+fn first_byte(range: &str) -> Option<u64> {
+    let (first, _) = range.strip_prefix("bytes")?.trim().split_once('-')?;
+    first.parse().ok()
 }
 
 /// Scheme and authority of an address.

@@ -17,10 +17,10 @@ pub(super) fn run(
     id: &HubId,
     observer: &mut dyn FnMut(HubEvent<'_>),
 ) -> Result<Snapshot, HubError> {
-    let client = Client::new(settings, id);
+    let client = Client::new(settings, id)?;
     let revision = id.revision().unwrap_or(MAIN);
     let found = client
-        .revision(revision)
+        .patiently(|_| client.revision(revision))
         .map_err(|failure| client.failed(failure))?;
     let files: BTreeSet<&str> = found.files().collect();
     let missing = |missing| HubError::Files {

@@ -19,10 +19,21 @@ pub enum HubError {
         /// Its value.
         found: String,
     },
+    /// The certificates of the variables cannot be read.
+    #[error(
+        "{}: no certificates of authorities: {problem}; expected a PEM file; mend or unset the variable that names it \
+         (SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE)", path.display()
+    )]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The model is not in the cache, and nothing may be fetched.
     #[error(
-        "{id}: no such path, and the cache of the Hugging Face hub ({}) does not have it, which HF_HUB_OFFLINE forbids \
-         to fetch; {}", cache.display(), by_hand(id)
+        "{id}: no such path, and the cache of the Hugging Face hub ({}) does not have it, which HF_HUB_OFFLINE (or \
+         TRANSFORMERS_OFFLINE) forbids to fetch; {}", cache.display(), by_hand(id)
     )]
     Offline {
         /// The model.
@@ -115,14 +126,6 @@ pub enum HubError {
         file: String,
         /// What happened.
         reason: String,
-    },
-    /// Another process holds a file's lock.
-    #[error("{id}: another process is fetching it ({} is locked); wait until it is done", lock.display())]
-    Locked {
-        /// The model.
-        id: HubId,
-        /// The lock.
-        lock: PathBuf,
     },
     /// The cache cannot be written.
     #[error("{id}: the cache {} cannot be used: {source}; make room and see to its permissions, or set HF_HOME to another folder", cache.display())]

@@ -1,11 +1,16 @@
 //! Where the hub and its cache are: Hugging Face's environment variables.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::HubError;
 
 /// The public hub.
 const PUBLIC: &str = "https://huggingface.co";
+/// How long the hub may say nothing, unless somebody sets it.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Files of authorities' certificates, by preference.
+const CERTIFICATES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// How the hub is reached.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,6 +23,10 @@ pub struct HubSettings {
     pub token: Option<String>,
     /// Whether nobody may be asked.
     pub offline: bool,
+    /// How long the hub may say nothing amid a transfer before it counts as interrupted.
+    pub silence: Duration,
+    /// The certificates of the authorities that are trusted; without it those that browsers trust.
+    pub certificates: Option<PathBuf>,
 }
 
 /// A token is nobody's business.
@@ -28,13 +37,16 @@ impl std::fmt::Debug for HubSettings {
             .field("endpoint", &self.endpoint)
             .field("token", &self.token.as_ref().map(|_| "..."))
             .field("offline", &self.offline)
+            .field("silence", &self.silence)
+            .field("certificates", &self.certificates)
             .finish()
     }
 }
 
 impl HubSettings {
-    /// The settings of `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE`, with the defaults of
-    /// Hugging Face's own tools; without `HF_TOKEN` the token that these tools have saved.
+    /// The settings of `HF_HOME`, `HF_HUB_CACHE`, `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HUB_OFFLINE` and
+    /// `HF_HUB_DOWNLOAD_TIMEOUT`, with the older names and the defaults of Hugging Face's own tools; without `HF_TOKEN`
+    /// the token that these tools have saved. `SSL_CERT_FILE` and its like name the certificates.
     ///
     /// # Errors
     /// If there is no home folder and none of the variables names one, or `HF_ENDPOINT` is no address.
@@ -59,7 +71,8 @@ impl HubSettings {
             caches.map(|caches| caches.join("huggingface"))
         });
         let saved_token = || {
-            let text = std::fs::read_to_string(base.as_ref()?.join("token")).ok()?;
+            let path = folder("HF_TOKEN_PATH").or_else(|| Some(base.as_ref()?.join("token")))?;
+            let text = std::fs::read_to_string(path).ok()?;
             let text = text.trim();
             (!text.is_empty()).then(|| text.to_owned())
         };
@@ -68,14 +81,24 @@ impl HubSettings {
             return Err(HubError::Endpoint { found: endpoint });
         }
         Ok(Self {
-            token: variable("HF_TOKEN").or_else(saved_token),
+            token: variable("HF_TOKEN")
+                .or_else(|| variable("HUGGING_FACE_HUB_TOKEN"))
+                .or_else(saved_token),
             cache: folder("HF_HUB_CACHE")
+                .or_else(|| folder("HUGGINGFACE_HUB_CACHE"))
                 .or_else(|| base.as_ref().map(|base| base.join("hub")))
                 .ok_or(HubError::NoHome)?,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            offline: variable("HF_HUB_OFFLINE").is_some_and(|value| {
-                ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str())
-            }),
+            offline: variable("HF_HUB_OFFLINE")
+                .or_else(|| variable("TRANSFORMERS_OFFLINE"))
+                .is_some_and(|value| {
+                    ["1", "on", "yes", "true"].contains(&value.to_lowercase().as_str())
+                }),
+            silence: variable("HF_HUB_DOWNLOAD_TIMEOUT")
+                .and_then(|secs| secs.parse().ok())
+                .filter(|secs| *secs > 0)
+                .map_or(SILENCE, Duration::from_secs),
+            certificates: CERTIFICATES.into_iter().find_map(folder),
         })
     }
 }
@@ -137,11 +160,54 @@ mod tests {
     }
 
     #[test]
+    fn older_names_count_where_the_newer_are_not_set() {
+        let older = [
+            ("HUGGINGFACE_HUB_CACHE", "/old"),
+            ("HUGGING_FACE_HUB_TOKEN", "hf_old"),
+            ("TRANSFORMERS_OFFLINE", "1"),
+        ];
+        let found = of(&older).unwrap();
+        assert_eq!(found.cache, PathBuf::from("/old"));
+        assert_eq!(
+            (found.token.as_deref(), found.offline),
+            (Some("hf_old"), true)
+        );
+        let newer = [
+            ("HF_HUB_CACHE", "/new"),
+            ("HF_TOKEN", "hf_new"),
+            ("HF_HUB_OFFLINE", "0"),
+        ];
+        let found = of(&[&older[..], &newer].concat()).unwrap();
+        assert_eq!(found.cache, PathBuf::from("/new"));
+        assert_eq!(
+            (found.token.as_deref(), found.offline),
+            (Some("hf_new"), false)
+        );
+    }
+
+    #[test]
+    fn patience_and_certificates_are_read() {
+        let silence = |value| of(&[("HF_HUB_DOWNLOAD_TIMEOUT", value)]).unwrap().silence;
+        assert_eq!(silence("7"), Duration::from_secs(7));
+        for senseless in ["", "0", "-1", "soon"] {
+            assert_eq!(silence(senseless), SILENCE, "{senseless}");
+        }
+        assert_eq!(of(&[]).unwrap().certificates, None);
+        let two = [("CURL_CA_BUNDLE", "/c"), ("REQUESTS_CA_BUNDLE", "~/r")];
+        let found = of(&two).unwrap().certificates;
+        assert_eq!(found, Some(PathBuf::from("/nobody/r")));
+    }
+
+    #[test]
     fn a_saved_token_does_where_none_is_given() {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("token"), "hf_saved\n").unwrap();
         let path = home.path().to_str().unwrap();
         let token = of(&[("HF_HOME", path)]).unwrap().token;
+        assert_eq!(token.as_deref(), Some("hf_saved"));
+        let elsewhere = home.path().join("token");
+        let elsewhere = [("HF_TOKEN_PATH", elsewhere.to_str().unwrap())];
+        let token = of(&elsewhere).unwrap().token;
         assert_eq!(token.as_deref(), Some("hf_saved"));
         let token = of(&[("HF_HOME", path), ("HF_TOKEN", "hf_x")])
             .unwrap()
