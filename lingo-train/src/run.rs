@@ -79,10 +79,11 @@ impl Run {
         let total_parameters = classifier.num_params();
         let paths = classifier.projection_paths();
         let (mut classifier, matches) = adapt(classifier, model, &config.adapter, config.seed)?;
+        let mut brought = Vec::new();
         if let Some(dir) = &config.adapter.from {
             let saved = Saved::open(&saved::folder_of(dir))?;
             saved.check_continues(&task, model.model_type())?;
-            classifier = saved.start(classifier)?;
+            (classifier, brought) = saved.start(classifier)?;
         }
         let bp = task.report.bp as f64 / task.report.sequences as f64;
         let flops = FlopsMeter {
@@ -103,6 +104,7 @@ impl Run {
                 task,
                 model_type: model.model_type(),
                 base_weights: WeightSample::default(),
+                brought,
                 model_files: Vec::new(),
                 length,
                 flops,

@@ -126,17 +126,32 @@ pub fn check_place(source: &Path, out: &Path, overwrite: bool) -> Result<(), Exp
     place::check(source, out, overwrite, &written)
 }
 
-/// Writes a checkpoint as a folder; `progress` hears of each tensor how many numbers it has of how many in all.
+/// Writes a checkpoint as a folder; `progress` hears of each tensor how many numbers it has of how many in all, and `check`
+/// sees the folder before it takes its place.
 ///
 /// # Errors
-/// As [`check_place`]; and if a tensor is damaged or unknown or does not fit the type, or the folder cannot be written.
+/// As [`check_place`]; what `check` says; and if a tensor is damaged or unknown or does not fit the type, or the folder cannot be written.
 /// Nothing is at `out` then, or what was there before.
-pub fn write_folder(
+pub fn write_folder<E: From<ExportError>>(
     source: &Checkpoint,
     out: &Path,
     options: ExportOptions,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Exported, ExportError> {
+    check: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<Exported, E> {
+    let (folder, exported) = write_beside(source, out, options, progress)?;
+    check(folder.path())?;
+    folder.move_to(out)?;
+    Ok(exported)
+}
+
+/// Writes everything, not yet in its place.
+fn write_beside(
+    source: &Checkpoint,
+    out: &Path,
+    options: ExportOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(place::Workshop, Exported), ExportError> {
     check_place(source.path(), out, options.overwrite)?;
     let fine_tuned = options.fine_tuned.as_ref();
     let tensors = weights::plan(source, options.dtype, fine_tuned)?;
@@ -161,12 +176,12 @@ pub fn write_folder(
     }
     // What cannot be read back is not worth a name.
     Checkpoint::open(folder.path())?;
-    folder.move_to(out)?;
-    Ok(Exported {
+    let exported = Exported {
         tensors: tensors.len(),
         dtype,
         tokenizer,
-    })
+    };
+    Ok((folder, exported))
 }
 
 /// Writes a model's tokenizer into a folder.

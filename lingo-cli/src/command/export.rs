@@ -114,12 +114,16 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         );
     }
     let device = select("cpu")?.device;
-    let before = apply(saved, &mut checkpoint, &device)?;
+    let classifier = apply(saved, &mut checkpoint, &device)?;
+    let tokens = random_tokens(checkpoint.config(), &device);
+    let before = logits(&classifier, &tokens)?;
+    // A pooler, say, that PEFT has trained beside the head.
+    let brought: Vec<String> = saved.tensors()?.into_keys().collect();
     let options = ExportOptions {
         dtype: args.dtype.map(Into::into).or(Some(FloatType::F32)),
         overwrite: args.overwrite,
         fine_tuned: Some(FineTuned {
-            tensors: changed(before.clone(), &checkpoint, manifest.method),
+            tensors: changed(classifier, &checkpoint, manifest.method, &brought),
             outputs: manifest.objective.outputs(),
             labels: match &manifest.objective {
                 Objective::Classes(_) => None,
@@ -128,8 +132,12 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
             manifest: self::manifest(saved)?,
         }),
     };
-    let exported = write_folder(&checkpoint, &args.out, options, &mut |_, _| {})?;
-    let difference = difference(&before, &args.out, &device)?;
+    let mut difference = 0.0;
+    let exported = write_folder(&checkpoint, &args.out, options, &mut |_, _| {}, |folder| {
+        let after = logits(&written(folder, &device)?, &tokens)?;
+        difference = farthest(&before, &after, args.dtype.map(Into::into))?;
+        anyhow::Ok(())
+    })?;
     note_tokenizer(&exported.tokenizer);
     let own_code = match checkpoint.config() {
         ModelConfig::DnaBert2(_) => true,
@@ -169,18 +177,20 @@ fn changed(
     mut classifier: Classifier,
     checkpoint: &Checkpoint,
     method: Method,
+    brought: &[String],
 ) -> BTreeMap<String, TensorData> {
     let adapters = classifier.adapters().into_iter();
     let adapted: Vec<String> = adapters.map(|(path, _)| format!("{path}.weight")).collect();
     classifier.merge();
     tensors_of(&classifier, &|name| {
         let trained = || adapted.iter().any(|adapted| adapted == name);
-        method == Method::Full || trained() || checkpoint.is_of_new_head(name)
+        let brought = || brought.iter().any(|brought| brought == name);
+        method == Method::Full || trained() || brought() || checkpoint.is_of_new_head(name)
     })
 }
 
-/// The largest difference between a model's logits and those of the one in `folder`, over a batch of random tokens.
-fn difference(before: &Classifier, folder: &Path, device: &Device) -> Result<f32> {
+/// The classifier in a folder.
+fn written(folder: &Path, device: &Device) -> Result<Classifier> {
     let mut written = Checkpoint::open(folder)?;
     let config = written.config().clone();
     let classes = written
@@ -188,21 +198,81 @@ fn difference(before: &Classifier, folder: &Path, device: &Device) -> Result<f32
         .context("the model was written without its head")?;
     let mut loader = Loader::new(&mut written, device, None);
     let backbone = Pretrained::load(&config, &mut loader)?;
-    let after = Classifier::with_own_head(backbone, config.head(), classes, &mut loader)?;
+    let head = config.head();
+    Ok(Classifier::with_own_head(
+        backbone,
+        head,
+        classes,
+        &mut loader,
+    )?)
+}
 
+/// A batch of tokens `[B, T]` of several lengths: any do, the same ones each time, steps of a large prime.
+fn random_tokens(config: &ModelConfig, device: &Device) -> TokenBatch {
     let [rows, _] = config.token_table();
     let longest = LONGEST.min(config.max_tokens());
-    // Any tokens do, the same ones each time: steps of a large prime.
     let ids = (1..=TRIED * longest)
         .map(|i| (i * 7_368_787 % rows) as i32)
         .collect();
-    let tokens = TokenBatch {
+    TokenBatch {
         ids: Tensor::<2, Int>::from_data(TensorData::new(ids, [TRIED, longest]), device),
         lengths: (0..TRIED)
             .map(|row| longest - row.min(longest - 1))
             .collect(),
+    }
+}
+
+fn logits(model: &Classifier, tokens: &TokenBatch) -> Result<Vec<f32>> {
+    let logits = model.forward(tokens, &Noise::off()).try_into_data()?; // [B, C]
+    Ok(logits.iter().collect())
+}
+
+/// The largest difference of logits, which rounding to the type of the numbers explains.
+fn farthest(before: &[f32], after: &[f32], dtype: Option<FloatType>) -> Result<f32> {
+    // Of the logits' size: layers add to what rounding a weight takes, 2^-24, 2^-11 or 2^-8 of it.
+    let tolerance = match dtype.unwrap_or(FloatType::F32) {
+        FloatType::F32 => 1e-3,
+        FloatType::F16 => 0.05,
+        FloatType::Bf16 => 0.4,
     };
-    let logits = |model: &Classifier| model.forward(&tokens, &Noise::off());
-    let difference = (logits(before) - logits(&after)).abs().max().into_data();
-    difference.iter().next().context("there are no logits")
+    let size = before
+        .iter()
+        .fold(1_f32, |size, logit| size.max(logit.abs()));
+    let pairs = before.iter().zip(after);
+    let difference = pairs.fold(0.0, |far: f32, (before, after)| {
+        let apart = (before - after).abs();
+        match far.is_nan() || apart.is_nan() {
+            true => f32::NAN,
+            false => far.max(apart),
+        }
+    });
+    // Not a number is within no tolerance.
+    if difference <= tolerance * size {
+        return Ok(difference);
+    }
+    bail!(
+        "the merged model gives other logits than the run (by up to {difference:.1e}, where they are at most {size:.1e}): \
+         it is not written. A base whose files have changed since training explains that, or a dtype that is too coarse: \
+         try --dtype f32"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_whose_logits_no_rounding_explains_is_refused() {
+        let of = |after: [f32; 2], dtype| farthest(&[1.0, -20.0], &after, dtype);
+        assert_eq!(of([1.0, -20.0], None).ok(), Some(0.0));
+        assert!(of([1.0, -20.01], None).is_ok());
+        assert!(of([1.1, -20.0], None).is_err());
+        assert!(of([1.1, -20.0], Some(FloatType::Bf16)).is_ok());
+        for broken in [f32::NAN, f32::INFINITY] {
+            for dtype in [None, Some(FloatType::Bf16)] {
+                assert!(of([broken, -20.0], dtype).is_err());
+                assert!(of([1.0, broken], dtype).is_err());
+            }
+        }
+    }
 }

@@ -1,18 +1,16 @@
 //! `lingo import`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
-use lingo_core::weights::WeightSource as _;
 use lingo_train::config::PromptConfig;
 use lingo_train::saved::{MANIFEST_FILE, Saved, TENSORS_FILE};
 use lingo_train::task::Layout;
+use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
 use weights_import::export::{ExportOptions, TokenizerFate, check_place, write_folder};
 use weights_import::peft::PeftAdapter;
-use weights_import::{Checkpoint, Role};
 
 use crate::args::ImportArgs;
 use crate::base::note_other_weights;
@@ -49,10 +47,16 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         fine_tuned: None,
     };
     let bar = say::bar(ProgressBar::new(0));
-    let exported = write_folder(&source, &args.out, options, &mut |done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    });
+    let exported = write_folder(
+        &source,
+        &args.out,
+        options,
+        &mut |done, all| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        },
+        |_| anyhow::Ok(()),
+    );
     bar.finish_and_clear();
     let exported = exported?;
     match &exported.tokenizer {
@@ -62,20 +66,16 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         }
         TokenizerFate::Missing(reason) => note!("note: without a tokenizer: {reason}"),
     }
-    let before = time_to_load(&model.path)?;
-    let after = time_to_load(&args.out)?;
     let written = Checkpoint::open(&args.out)?;
     result!(
-        "{} ({}, {}, loads in {:.2} s) is now {} ({} {}, {}, loads in {:.2} s)",
+        "{} ({}, {}) is now {} ({} {}, {})",
         model.name.display(),
         source.format(),
         HumanBytes(source.weight_bytes()),
-        before.as_secs_f64(),
         args.out.display(),
         written.format(),
         exported.dtype.name(),
-        HumanBytes(written.weight_bytes()),
-        after.as_secs_f64()
+        HumanBytes(written.weight_bytes())
     );
     Ok(())
 }
@@ -153,18 +153,4 @@ fn adapter(args: &ImportArgs) -> Result<()> {
         name.display()
     );
     Ok(())
-}
-
-/// How long it takes to open a model and read all that a run needs of it.
-fn time_to_load(path: &Path) -> Result<Duration> {
-    let started = Instant::now();
-    let mut checkpoint = Checkpoint::open(path)?;
-    // One that cannot be read has been spoken of.
-    let _ = checkpoint.tokenizer();
-    for tensor in checkpoint.tensors() {
-        if matches!(tensor.role, Role::Used | Role::Head) {
-            checkpoint.take(&tensor.name, &tensor.shape)?;
-        }
-    }
-    Ok(started.elapsed())
 }

@@ -301,3 +301,81 @@ fn what_does_not_go_together_is_refused_before_training() {
     refused(&output, &["vocabulary of 96", "4105 and 4107"]);
     assert!(!place.path("run").exists());
 }
+
+/// Adds a pooler to an adapter, as PEFT trains one on demand.
+fn add_pooler(adapter: &Path, width: usize) {
+    let bytes = std::fs::read(adapter).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let own = file.iter().map(|(name, view)| {
+        let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
+        (name.to_owned(), shape, data)
+    });
+    let numbers = |count: usize| {
+        let number = |i: usize| ((i * 37 % 101) as f32 / 101.0 - 0.5).to_le_bytes();
+        (0..count).flat_map(number).collect::<Vec<u8>>()
+    };
+    let pooler = [
+        ("pooler.dense.weight", vec![width, width]),
+        ("pooler.dense.bias", vec![width]),
+    ]
+    .map(|(name, shape)| {
+        let count = shape.iter().product();
+        (name.to_owned(), shape, numbers(count))
+    });
+    let all: Vec<(String, Vec<usize>, Vec<u8>)> = own.chain(pooler).collect();
+    let views = all.iter().map(|(name, shape, data)| {
+        let dtype = safetensors::Dtype::F32;
+        let view = safetensors::tensor::TensorView::new(dtype, shape.clone(), data).unwrap();
+        (name, view)
+    });
+    std::fs::write(adapter, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_pooler_that_an_adapter_brings_stays_with_it_when_it_is_merged_and_trained_on() {
+    let place = Place::new();
+    let folder = dnabert(&place);
+    place.run_file("lora");
+    let model = format!("model={}", folder.display());
+    train_and_score_again(&place, &[&model, "train.epochs=1"]);
+    let plain = predicted(&place, "run/best");
+    add_pooler(&place.path("run/best/adapter.safetensors"), 32);
+    let brought = predicted(&place, "run/best");
+    assert!(plain != brought);
+
+    succeeded(&place.lingo(&["export", "run/best", "--format", "hf", "--out", "merged"]));
+    let merged = predicted(&place, "merged");
+    let apart = |a: &[f64], b: &[f64]| {
+        let pairs = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        pairs.fold(0.0, f64::max)
+    };
+    assert!(
+        apart(&merged, &brought) < 1e-5,
+        "{}",
+        apart(&merged, &brought)
+    );
+
+    // The run folder is written anew.
+    std::fs::rename(place.path("run/best"), place.path("adapter")).unwrap();
+    let from = format!("adapter.from={}", place.path("adapter").display());
+    train_and_score_again(&place, &[&model, "train.epochs=1", &from]);
+    assert!(
+        place
+            .tensors("run/best/adapter.safetensors")
+            .contains_key("pooler.dense.weight")
+    );
+}
+
+/// Probabilities of class 1 for the test sequences.
+fn predicted(place: &Place, model: &str) -> Vec<f64> {
+    let args = [
+        "predict",
+        model,
+        "--input",
+        "data/test.csv",
+        "--output",
+        "p.csv",
+    ];
+    succeeded(&place.lingo(&[&args[..], &["--overwrite"]].concat()));
+    place.csv("p.csv").numbers("p_1")
+}

@@ -43,7 +43,7 @@ pub(super) fn restore(
     checkpoints: &Checkpoints,
     trainee: Trainee,
     dir: &Path,
-    manifest: &Manifest,
+    (manifest, brought): (&Manifest, &[String]),
     best: Evaluation,
 ) -> Result<(Evaluation, Trainee, Manifest), RunError> {
     let step = best.step;
@@ -59,7 +59,7 @@ pub(super) fn restore(
         steps: best.step,
         ..manifest.clone()
     };
-    let manifest = save(&dir.join("best"), &chosen, manifest)?;
+    let manifest = save(&dir.join("best"), &chosen, manifest, brought)?;
     Ok((best, chosen, manifest))
 }
 
@@ -68,12 +68,13 @@ pub(super) fn save(
     dir: &Path,
     trainee: &Trainee,
     manifest: Manifest,
+    brought: &[String],
 ) -> Result<Manifest, SavedError> {
     let ranks = trainee.trained.ranks.as_ref();
     let fixed = |ranks: &&RankController| manifest.steps >= ranks.config().schedule.final_step();
     let survivors = ranks.filter(fixed).map(RankController::survivors);
     let classifier = &trainee.trained.classifier;
-    saved::save(dir, classifier, survivors.as_deref(), manifest)
+    saved::save(dir, classifier, survivors.as_deref(), brought, manifest)
 }
 
 /// Scalars of the adapters as saved.

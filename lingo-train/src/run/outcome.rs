@@ -44,7 +44,13 @@ impl Training {
         let (best, manifest) = (self.best()?, self.manifest());
         let ledger = lock(&self.ledger);
         let checkpoints = ledger.checkpoints();
-        Some(restore(checkpoints, trainee, &self.dir, &manifest, best))
+        Some(restore(
+            checkpoints,
+            trainee,
+            &self.dir,
+            (&manifest, &self.plan.brought),
+            best,
+        ))
     }
 
     /// Whether early stopping has ended the run before its last step.
@@ -64,7 +70,12 @@ impl Training {
     pub(super) fn save(&self, outcome: LearningResult<Trainee>) -> Result<Chosen, RunError> {
         let manifest = self.manifest();
         let trainee = outcome.model;
-        let last = save(&self.dir.join("last"), &trainee, manifest.clone());
+        let last = save(
+            &self.dir.join("last"),
+            &trainee,
+            manifest.clone(),
+            &self.plan.brought,
+        );
         let best = self.save_best(trainee);
         let (steps, total_steps) = (manifest.steps, self.plan.length.total_steps);
         if let Some(failure) = lock(&self.ledger).failure.take() {

@@ -76,12 +76,16 @@ impl Saved {
         }
     }
 
-    /// Puts the saved corrections into the new adapters of `classifier`, and the head and other trained rows beside
-    /// them. An adapter may have more ranks than were saved: those start as new, without effect.
+    /// Puts the saved corrections into the new adapters of `classifier`, and the head and other trained tensors beside
+    /// them, whose names are returned too. An adapter may have more ranks than were saved: those start as new, without
+    /// effect.
     ///
     /// # Errors
     /// If a matrix has no adapter or one of fewer ranks, or a tensor is missing, of another shape, or belongs nowhere.
-    pub fn start(&self, mut classifier: Classifier) -> Result<Classifier, SavedError> {
+    pub fn start(
+        &self,
+        mut classifier: Classifier,
+    ) -> Result<(Classifier, Vec<String>), SavedError> {
         let mut tensors = self.tensors()?;
         let device = classifier.device().inner();
         let paths = classifier.projection_paths();
@@ -109,6 +113,7 @@ impl Saved {
             };
             adapter.start(p, q, lambda, self.manifest.scale);
         }
-        self.fill(classifier, tensors)
+        let names = tensors.keys().cloned().collect();
+        Ok((self.fill(classifier, tensors)?, names))
     }
 }

@@ -15,7 +15,7 @@ use crate::config::Method;
 use crate::record::{RecordError, write_atomically};
 
 /// Writes the trained tensors of `classifier` to `dir`: of each adapter the triplets `survivors` (all, without),
-/// and the head; under full fine-tuning every tensor. Matrices without surviving triplets are left out. Returns the
+/// the head, and the tensors that are called in `brought`; under full fine-tuning every tensor. Matrices without surviving triplets are left out. Returns the
 /// ranks written.
 ///
 /// # Errors
@@ -24,6 +24,7 @@ pub fn save(
     dir: &Path,
     classifier: &Classifier,
     survivors: Option<&[Vec<usize>]>,
+    brought: &[String],
     mut manifest: Manifest,
 ) -> Result<Manifest, SavedError> {
     let mut tensors = BTreeMap::new();
@@ -39,6 +40,7 @@ pub fn save(
         path: Vec::new(),
         layout: classifier.layout(),
         all: manifest.method == Method::Full,
+        brought,
         wanted: &|_| true,
         tensors: &mut tensors,
     };
@@ -69,6 +71,7 @@ pub fn named_tensors(
         path: Vec::new(),
         layout,
         all: true,
+        brought: &[],
         wanted,
         tensors: &mut tensors,
     });
@@ -128,6 +131,8 @@ struct Collect<'a> {
     layout: &'a HeadLayout,
     // Whether a tensor was trained cannot be seen in a model that is made ready for evaluation.
     all: bool,
+    // Of the adapter that training went on from.
+    brought: &'a [String],
     wanted: &'a dyn Fn(&str) -> bool,
     tensors: &'a mut BTreeMap<String, TensorData>,
 }
@@ -142,12 +147,11 @@ impl ModuleVisitor for Collect<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !(self.all || is_always_trained(&self.path)) {
+        let Some((name, transposed)) = checkpoint_name(&self.path, self.layout) else {
             return;
-        }
-        if let Some((name, transposed)) = checkpoint_name(&self.path, self.layout)
-            && (self.wanted)(&name)
-        {
+        };
+        let trained = self.all || is_always_trained(&self.path) || self.brought.contains(&name);
+        if trained && (self.wanted)(&name) {
             let value = param.val().inner();
             let value = if transposed {
                 value.swap_dims(0, 1)

@@ -13,6 +13,12 @@ pub enum ExportError {
         /// The place.
         path: PathBuf,
     },
+    /// What is at the place is never replaced.
+    #[error("{} is a file or a link, where a folder is to be written; choose another place", path.display())]
+    NoFolder {
+        /// The place.
+        path: PathBuf,
+    },
     /// What is at the place was not written by an export.
     #[error("{} exists and holds {name}, which lingo does not write there; choose another folder", path.display())]
     Foreign {

@@ -31,7 +31,10 @@ pub fn check(
     {
         return Err(ExportError::Source { path });
     }
-    if !overwrite || out.is_symlink() || !out.is_dir() {
+    if out.is_symlink() || !out.is_dir() {
+        return Err(ExportError::NoFolder { path });
+    }
+    if !overwrite {
         return Err(ExportError::Exists { path });
     }
     for entry in std::fs::read_dir(out).map_err(ExportError::io(out))? {

@@ -16,7 +16,7 @@ fn root(path: &str) -> PathBuf {
 
 fn export(source: &Path, out: &Path, options: ExportOptions) -> Result<Exported, ExportError> {
     let source = Checkpoint::open(source)?;
-    write_folder(&source, out, options, &mut |_, _| {})
+    write_folder(&source, out, options, &mut |_, _| {}, |_| Ok(()))
 }
 
 fn plain(dtype: FloatType) -> ExportOptions {
@@ -84,9 +84,15 @@ fn a_gguf_file_becomes_a_folder_of_the_same_model() {
     let mut heard = Vec::new();
     let checkpoint = Checkpoint::open(&source).unwrap();
     let options = ExportOptions::default();
-    let exported = write_folder(&checkpoint, &out, options, &mut |done, all| {
-        heard.push((done, all));
-    })
+    let exported = write_folder(
+        &checkpoint,
+        &out,
+        options,
+        &mut |done, all| {
+            heard.push((done, all));
+        },
+        |_| Ok::<(), ExportError>(()),
+    )
     .unwrap();
     assert!(matches!(exported.tokenizer, TokenizerFate::Written));
     assert_eq!((exported.tensors, exported.dtype), (11, FloatType::F32));
