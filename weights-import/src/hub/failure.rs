@@ -55,6 +55,8 @@ impl Failure {
                 | ureq::Error::HostNotFound
                 | ureq::Error::ConnectionFailed => has_answered,
                 ureq::Error::Timeout(_) | ureq::Error::BodyStalled => true,
+                // A list that ends amid a word.
+                ureq::Error::Json(error) => error.is_io() || error.is_eof(),
                 ureq::Error::Io(error) => match error.kind() {
                     Kind::ConnectionReset
                     | Kind::ConnectionAborted
@@ -161,6 +163,12 @@ mod tests {
         let request = |kind: ErrorKind| Failure::Request(ureq::Error::Io(kind.into()));
         assert!(request(ErrorKind::ConnectionReset).may_pass(false));
         assert!(Failure::Request(ureq::Error::Timeout(Timeout::PerRead)).may_pass(false));
+        let json = |text: &str| {
+            let read = serde_json::from_str::<serde_json::Value>(text);
+            read.map_err(|error| Failure::Request(ureq::Error::Json(error)))
+        };
+        assert!(json("{\"sha\": \"01").is_err_and(|cut| cut.may_pass(false)));
+        assert!(json("<html>").is_err_and(|page| !page.may_pass(true)));
         // Without a network nobody waits, unless it was there a moment ago.
         for absent in [
             request(ErrorKind::ConnectionRefused),

@@ -70,10 +70,12 @@ impl Fetcher<'_> {
             }
             std::fs::rename(part, &blob).map_err(cache)?;
         }
-        // A link to nothing would stay in the way for ever.
-        remove(&path)
-            .and_then(|()| self.place.link(&described.tag, self.commit, file))
-            .map_err(cache)?;
+        if !has_size(&path, bytes) {
+            // A link to nothing would stay in the way for ever.
+            remove(&path)
+                .and_then(|()| self.place.link(&described.tag, self.commit, file))
+                .map_err(cache)?;
+        }
         Ok(path)
     }
 
