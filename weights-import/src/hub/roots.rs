@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::HubError;
 
-/// Trust in the authorities of a PEM file; without one, in those that browsers trust.
+/// Trust in the authorities of a PEM file; without one, in those of this machine, and where it has none, in those that
+/// browsers trust.
 pub(super) fn trusted(file: Option<&Path>) -> Result<TlsConfig, HubError> {
     let roots = match file {
-        None => RootCerts::WebPki,
+        None => of_machine(),
         Some(path) => {
             let failed = |problem: String| HubError::Certificates {
                 path: path.to_owned(),
@@ -31,4 +32,18 @@ pub(super) fn trusted(file: Option<&Path>) -> Result<TlsConfig, HubError> {
         }
     };
     Ok(TlsConfig::builder().root_certs(roots).build())
+}
+
+/// What the system's administrator trusts.
+fn of_machine() -> RootCerts {
+    // Certificates that cannot be read are as good as none.
+    let found = rustls_native_certs::load_native_certs().certs;
+    match found.is_empty() {
+        true => RootCerts::WebPki,
+        false => RootCerts::from(
+            found
+                .iter()
+                .map(|certificate| Certificate::from_der(certificate).to_owned()),
+        ),
+    }
 }

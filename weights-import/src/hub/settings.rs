@@ -25,7 +25,7 @@ pub struct HubSettings {
     pub offline: bool,
     /// How long the hub may say nothing amid a transfer before it counts as interrupted.
     pub silence: Duration,
-    /// The certificates of the authorities that are trusted; without it those that browsers trust.
+    /// The certificates of the authorities that are trusted; without it those that the machine trusts.
     pub certificates: Option<PathBuf>,
 }
 
