@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use burn::data::dataloader::DataLoader as _;
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
@@ -173,9 +172,24 @@ impl Scorer {
         &self.objective
     }
 
-    /// Logits `[N, C]` of the records.
-    pub fn score(&self, records: &[Record]) -> Result<Vec<f32>> {
-        self.logits(encode(&self.text, records)?.into())
+    /// Logits `[N, C]` of the records, and what encoding did to them; the bar moves by a batch.
+    pub fn score(
+        &self,
+        records: &[Record],
+        bar: &ProgressBar,
+    ) -> Result<(Vec<f32>, EncodingReport)> {
+        let (samples, report) = self.text.encoder.encode(records)?;
+        Ok((self.logits(samples.into(), bar)?, report))
+    }
+
+    /// A bar for the scoring of so many sequences.
+    pub fn bar(&self, sequences: usize) -> ProgressBar {
+        say::bar(ProgressBar::new(sequences.div_ceil(self.batch_size) as u64))
+    }
+
+    /// Says what encoding has lost.
+    pub fn say_losses(&self, report: EncodingReport) {
+        say_losses(&self.text, report);
     }
 
     /// Samples of a file with answers, and their logits `[N, C]`. Tokens of a large file are kept where training would keep
@@ -190,16 +204,22 @@ impl Scorer {
         for finding in findings {
             note!("note: {finding}");
         }
-        say_losses(&self.text, report);
-        Ok((samples.clone(), self.logits(samples)?))
+        self.say_losses(report);
+        let bar = self.bar(samples.len());
+        let logits = self.logits(samples.clone(), &bar)?;
+        bar.finish_and_clear();
+        Ok((samples, logits))
     }
 
-    fn logits(&self, samples: Samples) -> Result<Vec<f32>> {
+    fn logits(&self, samples: Samples, bar: &ProgressBar) -> Result<Vec<f32>> {
         let loader = EvalLoader::new(samples, self.batch_size, self.text.pad)?;
-        let bar = say::bar(ProgressBar::new(loader.num_items() as u64));
-        let logits = evaluate::logits(&self.classifier, &loader, &self.workers, &|| bar.inc(1))?;
-        bar.finish_and_clear();
-        Ok(logits)
+        let classifier = &self.classifier;
+        Ok(evaluate::logits(
+            classifier,
+            &loader,
+            &self.workers,
+            &|| bar.inc(1),
+        )?)
     }
 }
 

@@ -1,18 +1,26 @@
 //! `lingo predict`.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use indicatif::ProgressBar;
-use lingo_train::data::{Objective, Record, read_sequences};
+use lingo_train::config::DataConfig;
+use lingo_train::data::{
+    DataError, EncodingReport, Objective, Record, Records, read_sequences, sequences,
+};
 use lingo_train::metric::{predictions, probabilities, sigmoid};
-use lingo_train::record::write_atomically;
+use lingo_train::record::temporary;
 
 use crate::args::PredictArgs;
 use crate::bank::Bank;
 use crate::say;
 use crate::scorer::Scorer;
+
+/// Sequences that are scored at a time, so that no more are held.
+const CHUNK: usize = 1 << 14;
 
 /// Writes probabilities of classes or labels for sequences.
 pub fn run(args: &PredictArgs) -> Result<()> {
@@ -20,17 +28,47 @@ pub fn run(args: &PredictArgs) -> Result<()> {
         return bank(args);
     };
     let output = output_file(args, &args.output)?;
-    let records = read_sequences(&args.input)?;
-    note_ids(&records);
+    let scratch = DataConfig::default().cache().dir;
+    let mut ids = Ids::default();
+    // A pipe cannot be read twice.
+    let held = match args.input.is_file() {
+        true => None,
+        false => Some(read_sequences(&args.input)?),
+    };
+    let records = || -> Result<Records<'_>, DataError> {
+        match &held {
+            Some(held) => Ok(Box::new(held.iter().cloned().map(Ok))),
+            None => sequences(&args.input, &scratch),
+        }
+    };
+    // What is wrong far down a file is found before anything is scored.
+    for record in records()? {
+        ids.add(&record?.id);
+    }
+    ids.say();
     let scorer = Scorer::load(model, &args.load)?;
-    let logits = scorer.score(&records)?;
-    let table = table(&records, &logits, scorer.objective())?;
-    write_atomically(&output, &table)?;
-    note!(
-        "{} predictions written to {}",
-        records.len(),
-        args.output.display()
-    );
+    let bar = scorer.bar(ids.count);
+    let mut report = EncodingReport::default();
+    write_whole(&output, |file| {
+        let mut table = PredictionTable::new(file, scorer.objective())?;
+        let mut records = records()?;
+        loop {
+            let chunk = records
+                .by_ref()
+                .take(CHUNK)
+                .collect::<Result<Vec<_>, _>>()?;
+            if chunk.is_empty() {
+                return table.finish();
+            }
+            let (logits, of_chunk) = scorer.score(&chunk, &bar)?;
+            table.add(&chunk, &logits)?;
+            report = report.merge(of_chunk);
+        }
+    })?;
+    bar.finish_and_clear();
+    scorer.say_losses(report);
+    let (count, shown) = (ids.count, args.output.display());
+    note!("{count} predictions written to {shown}");
     Ok(())
 }
 
@@ -39,7 +77,9 @@ fn bank(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
     let bank = Bank::open(&args.adapters, &args.load)?;
     let records = read_sequences(&args.input)?;
-    note_ids(&records);
+    let mut ids = Ids::default();
+    records.iter().for_each(|record| ids.add(&record.id));
+    ids.say();
     std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
     let files = bank
         .names()
@@ -50,10 +90,11 @@ fn bank(args: &PredictArgs) -> Result<()> {
     let bar = say::bar(ProgressBar::new(files.len() as u64));
     bank.score(&records, |adapter, logits, objective| {
         bar.inc(1);
-        Ok(write_atomically(
-            &files[adapter],
-            &table(&records, logits, objective)?,
-        )?)
+        write_whole(&files[adapter], |file| {
+            let mut table = PredictionTable::new(file, objective)?;
+            table.add(&records, logits)?;
+            table.finish()
+        })
     })?;
     bar.finish_and_clear();
     note!(
@@ -64,25 +105,57 @@ fn bank(args: &PredictArgs) -> Result<()> {
     Ok(())
 }
 
-/// Says so where predictions cannot be told apart by their ids.
-fn note_ids(records: &[Record]) {
-    let mut seen = HashSet::with_capacity(records.len());
-    let ids = records.iter().map(|record| record.id.as_str());
-    let (empty, named): (Vec<&str>, Vec<&str>) = ids.partition(|id| id.is_empty());
-    let again: Vec<&str> = named.into_iter().filter(|id| !seen.insert(*id)).collect();
-    if let Some(first) = again.first() {
-        note!(
-            "note: {} sequences have an id that one before them has, such as `{first}`; their predictions stand in the \
-             input's order",
-            again.len()
-        );
+/// What is told of the ids of sequences.
+#[derive(Default)]
+struct Ids {
+    count: usize,
+    empty: usize,
+    again: usize,
+    /// The first that is there twice.
+    first: Option<String>,
+    /// Hashes, which take less room.
+    seen: HashSet<u64>,
+}
+
+impl Ids {
+    fn add(&mut self, id: &str) {
+        self.count += 1;
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        if id.is_empty() {
+            self.empty += 1;
+        } else if !self.seen.insert(hasher.finish()) {
+            self.again += 1;
+            self.first.get_or_insert_with(|| id.to_owned());
+        }
     }
-    if !empty.is_empty() {
-        note!(
-            "note: {} sequences have an empty id; their predictions stand in the input's order",
-            empty.len()
-        );
+
+    /// Says so where predictions cannot be told apart by their ids.
+    fn say(&self) {
+        let order = "their predictions stand in the input's order";
+        if let Some(first) = &self.first {
+            note!(
+                "note: {} sequences have an id that one before them has, such as `{first}`; {order}",
+                self.again
+            );
+        }
+        if self.empty > 0 {
+            note!("note: {} sequences have an empty id; {order}", self.empty);
+        }
     }
+}
+
+/// Writes a file under a temporary name, and gives it its own when it is whole.
+fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let shown = path.display();
+    let dir = path.parent().filter(|dir| *dir != Path::new(""));
+    let file = temporary("", dir.unwrap_or(Path::new(".")));
+    let mut file = file.with_context(|| format!("cannot write {shown}"))?;
+    write(file.as_file_mut())?;
+    let placed = file.as_file().sync_all().map(|()| file);
+    let placed = placed.and_then(|file| file.persist(path).map_err(|error| error.error));
+    placed.with_context(|| format!("cannot write {shown}"))?;
+    Ok(())
 }
 
 /// The file that may be written: what a link leads to, and never the input.
@@ -113,34 +186,55 @@ fn output_file(args: &PredictArgs, output: &Path) -> Result<PathBuf> {
     Ok(file)
 }
 
-/// The predictions as CSV.
-fn table(records: &[Record], logits: &[f32], objective: &Objective) -> Result<Vec<u8>> {
-    let outputs = objective.outputs();
-    if let Some(at) = logits.iter().position(|logit| !logit.is_finite()) {
-        let id = &records[at / outputs].id;
-        bail!("the model's logits for `{id}` are not finite; its weights are broken");
+/// Predictions as CSV, as they come.
+struct PredictionTable<'a> {
+    writer: csv::Writer<&'a mut File>,
+    objective: &'a Objective,
+}
+
+impl<'a> PredictionTable<'a> {
+    fn new(file: &'a mut File, objective: &'a Objective) -> Result<Self> {
+        let mut writer = csv::Writer::from_writer(file);
+        let header: Vec<String> = match objective {
+            Objective::Classes(classes) => ["id", "prediction"]
+                .map(String::from)
+                .into_iter()
+                .chain((0..*classes).map(|class| format!("p_{class}")))
+                .collect(),
+            Objective::Labels(names) => ["id".to_owned()]
+                .into_iter()
+                .chain(names.iter().map(|name| format!("p_{name}")))
+                .collect(),
+        };
+        writer.write_record(header)?;
+        Ok(Self { writer, objective })
     }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let (columns, predictions, probabilities) = match objective {
-        Objective::Classes(classes) => (
-            (0..*classes).map(|class| format!("p_{class}")).collect(),
-            Some(predictions(logits, *classes)),
-            probabilities(logits, *classes),
-        ),
-        Objective::Labels(names) => {
-            let columns: Vec<String> = names.iter().map(|name| format!("p_{name}")).collect();
-            let each = logits.iter().map(|logit| sigmoid(*logit));
-            (columns, None, each.collect())
+
+    /// Adds records with their logits `[N, C]`.
+    fn add(&mut self, records: &[Record], logits: &[f32]) -> Result<()> {
+        let outputs = self.objective.outputs();
+        if let Some(at) = logits.iter().position(|logit| !logit.is_finite()) {
+            let id = &records[at / outputs].id;
+            bail!("the model's logits for `{id}` are not finite; its weights are broken");
         }
-    };
-    let prediction = predictions.as_ref().map(|_| "prediction".to_owned());
-    let start = ["id".to_owned()].into_iter().chain(prediction);
-    writer.write_record(start.chain(columns))?;
-    for (row, record) in records.iter().enumerate() {
-        let prediction = predictions.as_ref().map(|classes| classes[row].to_string());
-        let cells = &probabilities[row * outputs..][..outputs];
-        let start = [record.id.clone()].into_iter().chain(prediction);
-        writer.write_record(start.chain(cells.iter().map(f64::to_string)))?;
+        let (predictions, probabilities) = match self.objective {
+            Objective::Classes(classes) => (
+                Some(predictions(logits, *classes)),
+                probabilities(logits, *classes),
+            ),
+            Objective::Labels(_) => (None, logits.iter().map(|logit| sigmoid(*logit)).collect()),
+        };
+        for (row, record) in records.iter().enumerate() {
+            let prediction = predictions.as_ref().map(|classes| classes[row].to_string());
+            let cells = &probabilities[row * outputs..][..outputs];
+            let start = [record.id.clone()].into_iter().chain(prediction);
+            self.writer
+                .write_record(start.chain(cells.iter().map(f64::to_string)))?;
+        }
+        Ok(())
     }
-    writer.into_inner().context("cannot assemble the table")
+
+    fn finish(mut self) -> Result<()> {
+        self.writer.flush().context("cannot write the table")
+    }
 }

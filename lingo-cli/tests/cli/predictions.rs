@@ -297,3 +297,63 @@ fn ids_that_tell_no_sequences_apart_are_spoken_of() {
     let (said, _) = predict("y.csv", "id,sequence\na,ACGT\nb,AC\n");
     assert!(!said.contains("note: "), "{said}");
 }
+
+#[test]
+fn long_inputs_are_scored_a_part_at_a_time_and_come_out_in_their_order() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    let count = (1 << 14) + 5;
+    let sequence = |row: usize| -> String {
+        let letter = |place: usize| char::from(b"ACGT"[(row >> (2 * place)) % 4]);
+        (0..8).map(letter).collect()
+    };
+    let rows: Vec<String> = (0..count)
+        .map(|row| format!("r{row},{}", sequence(row)))
+        .collect();
+    let write = |name: &str, rows: &[String]| {
+        place.write(name, format!("id,sequence\n{}\n", rows.join("\n")));
+    };
+    let predict = |input: &str, output: &str| {
+        place.lingo(&["predict", "run", "--input", input, "--output", output])
+    };
+    write("all.csv", &rows);
+    succeeded(&predict("all.csv", "all-p.csv"));
+    let all = place.csv("all-p.csv");
+    let ids = all.column("id");
+    assert_eq!(ids.len(), count);
+    assert!(
+        ids.iter()
+            .enumerate()
+            .all(|(row, id)| *id == format!("r{row}"))
+    );
+    // Some of both parts, by themselves.
+    let some: Vec<usize> = [0, 77, 9_999].into_iter().chain(count - 6..count).collect();
+    let few: Vec<String> = some.iter().map(|row| rows[*row].clone()).collect();
+    write("few.csv", &few);
+    succeeded(&predict("few.csv", "few-p.csv"));
+    let (all, few) = (all.numbers("p_1"), place.csv("few-p.csv").numbers("p_1"));
+    assert!(few.iter().any(|p| (p - few[0]).abs() > 1e-4));
+    for (row, few) in some.iter().zip(few) {
+        assert!((all[*row] - few).abs() < 1e-6, "row {row}");
+    }
+
+    // What is wrong at the end is found before anything is scored or written.
+    let mut broken = rows;
+    broken.push("last,ACX".to_owned());
+    write("broken.csv", &broken);
+    let output = predict("broken.csv", "broken-p.csv");
+    refused(&output, &[&format!("line {}", count + 2), "'X'"]);
+    assert!(!place.path("broken-p.csv").exists());
+}
+
+#[test]
+fn deepseas_files_are_predicted_on() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    let input = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/deepsea/test.mat"
+    );
+    succeeded(&place.lingo(&["predict", "run", "--input", input, "--output", "p.csv"]));
+    let table = place.csv("p.csv");
+    assert_eq!(table.column("id"), ["0", "1", "2", "3", "4", "5", "6"]);
+    assert!(table.numbers("p_1").iter().all(|p| (0.0..=1.0).contains(p)));
+}

@@ -1,25 +1,27 @@
-//! Sequences to predict, from a CSV or FASTA file.
+//! Sequences to predict, from a table, a FASTA file or one of DeepSEA's.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use noodles_fasta::io::Reader;
 use noodles_fasta::record::Definition;
 
 use super::answers::Wanted;
 use super::record::{DataError, Record, normalise};
-use super::table::{self, compressed};
+use super::source::{Records, records};
+use super::table::compressed;
 
-/// Reads sequences for prediction; the format is told by the file's name.
+/// Sequences for prediction, one after the other, in the file's order; the format is told by the file's name.
 ///
 /// CSV needs a column `sequence`; `id` is optional, and labels are not looked at. FASTA records are named by the first
-/// word of their definition line. Sequences become upper case, U becomes T.
+/// word of their definition line. Sequences become upper case, U becomes T. One of DeepSEA's files is unpacked into the
+/// folder `scratch`.
 ///
 /// # Errors
-/// With file and line: a malformed line, a letter that is no IUPAC nucleotide, an empty sequence; a missing column; a file
-/// without records; a compressed file; a name of another kind.
-pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
+/// If the file cannot be opened, is compressed or has a name of another kind. Then, with file and line: a malformed line, a
+/// letter that is no IUPAC nucleotide, an empty sequence; a missing column; a file without records.
+pub fn sequences(path: &Path, scratch: &Path) -> Result<Records<'static>, DataError> {
     let format = |reason| DataError::Format {
         path: path.to_owned(),
         reason,
@@ -34,57 +36,90 @@ pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
     })?;
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
-        Some("csv") => table::read(path, Wanted::Nothing),
-        Some("fa" | "fasta" | "fna" | "fas") => read_fasta(path),
+        Some("csv" | "mat") => records(path, Wanted::Nothing, scratch),
+        Some("fa" | "fasta" | "fna" | "fas") => Ok(Box::new(Fasta::open(path)?)),
         Some(_) => Err(format("the extension is not known")),
         None => Err(format("the name has no extension")),
     }
 }
 
+/// All [`sequences`] of a file.
+///
+/// # Errors
+/// As there.
+pub fn read_sequences(path: &Path) -> Result<Vec<Record>, DataError> {
+    sequences(path, &std::env::temp_dir())?.collect()
+}
+
 /// What some editors put before a text.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-fn read_fasta(path: &Path) -> Result<Vec<Record>, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse_fasta(path, BufReader::new(file))
+/// The records of a FASTA file.
+struct Fasta<R> {
+    path: PathBuf,
+    reader: Reader<LineCounter<R>>,
+    definition: Definition,
+    read: usize,
 }
 
-fn parse_fasta(path: &Path, source: impl BufRead) -> Result<Vec<Record>, DataError> {
-    let mut reader = Reader::new(LineCounter {
-        inner: source,
-        line: 1,
-    });
-    let start = reader.get_mut();
-    let mark = start
-        .fill_buf()
-        .map(|text| text.starts_with(BYTE_ORDER_MARK));
-    if mark.is_ok_and(|mark| mark) {
-        start.consume(BYTE_ORDER_MARK.len());
-    }
-    let mut records = Vec::new();
-    let mut definition = Definition::default();
-    loop {
-        skip_blank_lines(reader.get_mut()).map_err(|error| fasta_error(path, 0, error))?;
-        let line = reader.get_ref().line;
-        let error = |error| fasta_error(path, line, error);
-        if reader.read_definition(&mut definition).map_err(error)? == 0 {
-            break;
-        }
-        records.push(Record {
-            id: String::from_utf8_lossy(definition.name()).into_owned(),
-            sequence: read_sequence(path, line, reader.get_mut())?,
-            label: None,
-        });
-    }
-    if records.is_empty() {
-        return Err(DataError::Empty {
+impl Fasta<BufReader<File>> {
+    fn open(path: &Path) -> Result<Self, DataError> {
+        let file = File::open(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
-        });
+            source,
+        })?;
+        Ok(Self::new(path, BufReader::new(file)))
     }
-    Ok(records)
+}
+
+impl<R: BufRead> Fasta<R> {
+    fn new(path: &Path, source: R) -> Self {
+        let mut reader = Reader::new(LineCounter {
+            inner: source,
+            line: 1,
+        });
+        let start = reader.get_mut();
+        let mark = start
+            .fill_buf()
+            .map(|text| text.starts_with(BYTE_ORDER_MARK));
+        if mark.is_ok_and(|mark| mark) {
+            start.consume(BYTE_ORDER_MARK.len());
+        }
+        Self {
+            path: path.to_owned(),
+            reader,
+            definition: Definition::default(),
+            read: 0,
+        }
+    }
+
+    fn record(&mut self) -> Result<Option<Record>, DataError> {
+        let path = &self.path;
+        skip_blank_lines(self.reader.get_mut()).map_err(|error| fasta_error(path, 0, error))?;
+        let line = self.reader.get_ref().line;
+        let read = self.reader.read_definition(&mut self.definition);
+        if read.map_err(|error| fasta_error(path, line, error))? == 0 {
+            return match self.read {
+                0 => Err(DataError::Empty { path: path.clone() }),
+                _ => Ok(None),
+            };
+        }
+        self.read += 1;
+        Ok(Some(Record {
+            id: String::from_utf8_lossy(self.definition.name()).into_owned(),
+            sequence: read_sequence(path, line, self.reader.get_mut())?,
+            label: None,
+        }))
+    }
+}
+
+impl<R: BufRead> Iterator for Fasta<R> {
+    type Item = Result<Record, DataError>;
+
+    /// The next record; whoever goes on after an error gets the same or worse.
+    fn next(&mut self) -> Option<Self::Item> {
+        self.record().transpose()
+    }
 }
 
 /// The lines up to the next definition, as one sequence; `definition` is the line that theirs stands on.
@@ -235,7 +270,9 @@ mod tests {
         let text = b">one\r\nACG\r\nTTT\r\n\r\n>two words\r\nGGG\r\n";
         for capacity in 1..text.len() + 1 {
             let source = BufReader::with_capacity(capacity, &text[..]);
-            let records = parse_fasta(Path::new("x.fa"), source).unwrap();
+            let records = Fasta::new(Path::new("x.fa"), source)
+                .collect::<Result<Vec<_>, _>>()
+                .unwrap();
             let found: Vec<(&str, &str)> = records.iter().map(|r| (&*r.id, &*r.sequence)).collect();
             assert_eq!(
                 found,

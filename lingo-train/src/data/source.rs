@@ -9,7 +9,7 @@ use super::record::{DataError, Record};
 use super::table::Rows;
 
 /// Records one after the other, in the file's order.
-pub(super) type Records<'a> = Box<dyn Iterator<Item = Result<Record, DataError>> + Send + 'a>;
+pub type Records<'a> = Box<dyn Iterator<Item = Result<Record, DataError>> + Send + 'a>;
 
 /// The records of a file with the labels that are wanted; none is held but the one at hand. What has to be unpacked is, into
 /// the folder `scratch`.
@@ -27,7 +27,8 @@ pub(super) fn records<'a>(
     let columns = match wanted {
         Wanted::Any(names) => Columns::select(names)?,
         Wanted::Of(Objective::Labels(names)) => Columns::select(Some(names))?,
-        Wanted::Nothing => Columns::select(None)?,
+        // There is none that is read, and one is the least that can be kept.
+        Wanted::Nothing => Columns::select(Some(&["column_1".to_owned()]))?,
         Wanted::Of(Objective::Classes(_)) => {
             return Err(DataError::Format {
                 path: path.to_owned(),
@@ -35,7 +36,16 @@ pub(super) fn records<'a>(
             });
         }
     };
-    Ok(Box::new(DeepSea::open(path, &columns, scratch)?))
+    let samples = DeepSea::open(path, &columns, scratch)?;
+    Ok(match wanted {
+        Wanted::Nothing => Box::new(samples.map(|record| {
+            Ok(Record {
+                label: None,
+                ..record?
+            })
+        })),
+        _ => Box::new(samples),
+    })
 }
 
 /// Whether a file's name is that of one of DeepSEA's.

@@ -117,6 +117,7 @@ pub(super) fn column(
 }
 
 /// All rows of a table.
+#[cfg(test)]
 pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Vec<Record>, DataError> {
     Rows::open(path, wanted)?.collect()
 }
