@@ -50,7 +50,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let bar = scorer.bar(ids.count);
     let mut report = EncodingReport::default();
     write_whole(&output, |file| {
-        let mut table = PredictionTable::new(file, scorer.objective())?;
+        let mut table = PredictionTable::new(&output, file, scorer.objective())?;
         let mut records = records()?;
         loop {
             let chunk = records
@@ -91,7 +91,7 @@ fn bank(args: &PredictArgs) -> Result<()> {
     bank.score(&records, |adapter, logits, objective| {
         bar.inc(1);
         write_whole(&files[adapter], |file| {
-            let mut table = PredictionTable::new(file, objective)?;
+            let mut table = PredictionTable::new(&files[adapter], file, objective)?;
             table.add(&records, logits)?;
             table.finish()
         })
@@ -188,13 +188,14 @@ fn output_file(args: &PredictArgs, output: &Path) -> Result<PathBuf> {
 
 /// Predictions as CSV, as they come.
 struct PredictionTable<'a> {
+    path: &'a Path,
     writer: csv::Writer<&'a mut File>,
     objective: &'a Objective,
 }
 
 impl<'a> PredictionTable<'a> {
-    fn new(file: &'a mut File, objective: &'a Objective) -> Result<Self> {
-        let mut writer = csv::Writer::from_writer(file);
+    /// In `file`, which becomes the one at `path`.
+    fn new(path: &'a Path, file: &'a mut File, objective: &'a Objective) -> Result<Self> {
         let header: Vec<String> = match objective {
             Objective::Classes(classes) => ["id", "prediction"]
                 .map(String::from)
@@ -206,8 +207,14 @@ impl<'a> PredictionTable<'a> {
                 .chain(names.iter().map(|name| format!("p_{name}")))
                 .collect(),
         };
-        writer.write_record(header)?;
-        Ok(Self { writer, objective })
+        let writer = csv::Writer::from_writer(file);
+        let mut table = Self {
+            path,
+            writer,
+            objective,
+        };
+        table.row(header)?;
+        Ok(table)
     }
 
     /// Adds records with their logits `[N, C]`.
@@ -228,13 +235,18 @@ impl<'a> PredictionTable<'a> {
             let prediction = predictions.as_ref().map(|classes| classes[row].to_string());
             let cells = &probabilities[row * outputs..][..outputs];
             let start = [record.id.clone()].into_iter().chain(prediction);
-            self.writer
-                .write_record(start.chain(cells.iter().map(f64::to_string)))?;
+            self.row(start.chain(cells.iter().map(f64::to_string)))?;
         }
         Ok(())
     }
 
+    fn row(&mut self, cells: impl IntoIterator<Item = String>) -> Result<()> {
+        let written = self.writer.write_record(cells);
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
     fn finish(mut self) -> Result<()> {
-        self.writer.flush().context("cannot write the table")
+        let written = self.writer.flush();
+        written.with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
