@@ -148,7 +148,7 @@ fn manifests(runs: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Manifest>)> {
     let open = |run: &PathBuf| -> Result<(PathBuf, Manifest)> {
         let dir = adapter_dir(run)?;
         let dir =
-            dir.with_context(|| format!("{} is no run folder and no adapter", run.display()))?;
+            dir.with_context(|| format!("{} is no run folder and no adapter of lingo's (`lingo import` makes one of PEFT's)", run.display()))?;
         let manifest = Manifest::open(&dir)?;
         if manifest.method == Method::Full {
             bail!(

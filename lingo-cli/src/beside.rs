@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use lingo_core::models::ModelConfig;
 use lingo_train::saved::Manifest;
 use weights_import::export::BESIDE;
@@ -10,7 +10,8 @@ use weights_import::export::BESIDE;
 /// Reads it, where a folder has it, and checks it against the model's shape.
 pub fn read(folder: &Path, model: &ModelConfig) -> Result<Option<Manifest>> {
     let path = folder.join(BESIDE);
-    if !path.is_file() {
+    // Whatever it is that has the name: without it another model might come of it.
+    if path.symlink_metadata().is_err() {
         return Ok(None);
     }
     let manifest = Manifest::read(&path)?;
@@ -42,4 +43,16 @@ pub fn check_outputs(folder: &Path, manifest: &Manifest, rows: usize) -> Result<
         );
     }
     Ok(())
+}
+
+/// Writes it into a folder.
+pub fn write(folder: &Path, manifest: &Manifest) -> Result<()> {
+    let path = folder.join(BESIDE);
+    std::fs::write(&path, text(manifest)?)
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What it holds.
+pub fn text(manifest: &Manifest) -> Result<String> {
+    Ok(serde_json::to_string_pretty(manifest)? + "\n")
 }

@@ -39,6 +39,16 @@ pub enum SavedError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// There is none.
+    #[error(
+        "{}: there is no {MANIFEST_FILE} in it; give a run folder, or an adapter of lingo's: `lingo import` makes one of \
+         PEFT's",
+        dir.display()
+    )]
+    None {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The manifest is not one of ours.
     #[error("{}: {source}; it is no adapter that this version of lingo wrote", path.display())]
     Manifest {

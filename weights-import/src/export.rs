@@ -120,7 +120,7 @@ pub struct FineTuned {
 /// Checks that a folder may be written at a path, before anything is read.
 ///
 /// # Errors
-/// If something is there that is not to be replaced, or its parent folder is not there.
+/// If something is there that is not to be replaced.
 pub fn check_place(source: &Path, out: &Path, overwrite: bool) -> Result<(), ExportError> {
     let written: Vec<&str> = WRITTEN.into_iter().chain(TOKENIZER_FILES).collect();
     place::check(source, out, overwrite, &written)

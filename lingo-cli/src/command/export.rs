@@ -21,6 +21,7 @@ use weights_import::peft::{CONFIG_FILE, TENSORS_FILE};
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::base::open_base;
+use crate::beside;
 use crate::device::select;
 use crate::peft::to_peft;
 use crate::scorer::{adapter_dir, apply};
@@ -33,7 +34,10 @@ const LONGEST: usize = 48;
 /// Writes what a run has learnt as another library reads it.
 pub fn run(args: &ExportArgs) -> Result<()> {
     let Some(dir) = adapter_dir(&args.run)? else {
-        bail!("{} is no run folder and no adapter", args.run.display());
+        bail!(
+            "{} is no run folder and no adapter of lingo's (`lingo import` makes one of PEFT's)",
+            args.run.display()
+        );
     };
     let saved = Saved::open(&dir)?;
     let checkpoint = open_base(&saved.manifest, args.base.as_deref())?;
@@ -67,9 +71,7 @@ fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()>
     };
     let folder = Workshop::beside(out)?;
     adapter.write(folder.path(), checkpoint.config())?;
-    let path = folder.path().join(BESIDE);
-    std::fs::write(&path, manifest(saved)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    beside::write(folder.path(), &saved.manifest)?;
     let tokenizer = write_tokenizer(checkpoint, folder.path())?;
     folder.move_to(out)?;
     note_tokenizer(&tokenizer);
@@ -129,7 +131,7 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
                 Objective::Classes(_) => None,
                 Objective::Labels(names) => Some(names.to_vec()),
             },
-            manifest: self::manifest(saved)?,
+            manifest: beside::text(manifest)?,
         }),
     };
     let mut difference = 0.0;
@@ -165,11 +167,6 @@ fn note_tokenizer(tokenizer: &TokenizerFate) {
             note!("note: without a tokenizer of one file: {reason}");
         }
     }
-}
-
-/// How the run's inputs are made, and whatever else is known of it.
-fn manifest(saved: &Saved) -> Result<String> {
-    Ok(serde_json::to_string_pretty(&saved.manifest)? + "\n")
 }
 
 /// The tensors that are not the checkpoint's own any more, merged.

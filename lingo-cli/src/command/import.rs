@@ -41,6 +41,11 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         );
     }
     let source = Checkpoint::open(&model.path)?;
+    // How a run's model wants its input goes with it.
+    let beside = beside::read(&model.path, source.config())?;
+    if let (Some(manifest), Some(outputs)) = (&beside, source.classes()) {
+        beside::check_outputs(&model.path, manifest, outputs)?;
+    }
     let options = ExportOptions {
         dtype: args.dtype.map(Into::into),
         overwrite: args.overwrite,
@@ -55,7 +60,10 @@ pub fn run(args: &ImportArgs) -> Result<()> {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
         },
-        |_| anyhow::Ok(()),
+        |folder| match &beside {
+            Some(manifest) => beside::write(folder, manifest),
+            None => Ok(()),
+        },
     );
     bar.finish_and_clear();
     let exported = exported?;

@@ -6,20 +6,6 @@ use serde_json::Value;
 
 use crate::place::{Place, quickstart, refused, stderr, stdout, succeeded};
 
-/// Probabilities of class 1 for the test sequences.
-fn predicted(place: &Place, model: &str, more: &[&str]) -> Vec<f64> {
-    let args = [
-        "predict",
-        model,
-        "--input",
-        "data/test.csv",
-        "--output",
-        "p.csv",
-    ];
-    succeeded(&place.lingo(&[&args[..], &["--overwrite"], more].concat()));
-    place.csv("p.csv").numbers("p_1")
-}
-
 fn alike(a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len());
     let far = a
@@ -42,7 +28,7 @@ fn an_adapter_goes_to_peft_and_comes_back() {
     let model = quickstart("model").display().to_string();
     for method in ["lora", "adalora", "adaptive-rank-sampling"] {
         let place = Place::trained(method, &[]);
-        let before = predicted(&place, "run", &[]);
+        let before = place.predicted("run", &[]);
         for (form, peft_type) in [("peft", ""), ("lora", "LORA")] {
             let as_lora: &[&str] = if form == "lora" { &["--as-lora"] } else { &[] };
             let export = ["export", "run", "--format", "peft", "--out", form];
@@ -57,13 +43,13 @@ fn an_adapter_goes_to_peft_and_comes_back() {
 
             let back = format!("{form}-back");
             succeeded(&place.lingo(&["import", form, "--base", &model, "--out", &back]));
-            alike(&before, &predicted(&place, &back, &[]), 1e-5);
+            alike(&before, &place.predicted(&back, &[]), 1e-5);
             // Without our own file the prompt has to be said.
             std::fs::remove_file(place.path(&format!("{form}/lingo.json"))).unwrap();
             let bare = format!("{form}-bare");
             let import = ["import", form, "--base", &model, "--out", &bare];
             succeeded(&place.lingo(&[&import[..], &PROMPT].concat()));
-            alike(&before, &predicted(&place, &bare, &[]), 1e-5);
+            alike(&before, &place.predicted(&bare, &[]), 1e-5);
         }
     }
 }
@@ -73,7 +59,7 @@ fn a_merged_model_predicts_as_the_run_does() {
     for method in ["lora", "adaptive-rank-sampling", "full"] {
         // Many a sequence is longer, so that its end is cut in both.
         let place = Place::trained(method, &["--set", "tokenizer.max_tokens=40"]);
-        let before = predicted(&place, "run", &[]);
+        let before = place.predicted("run", &[]);
         for (dtype, tolerance) in [("f32", 1e-5), ("bf16", 2e-2)] {
             let out = format!("merged-{dtype}");
             let export = ["export", "run", "--format", "hf", "--out", &out];
@@ -84,9 +70,13 @@ fn a_merged_model_predicts_as_the_run_does() {
             assert_eq!(config["architectures"][0], "OPTForSequenceClassification");
             assert_eq!(config["id2label"]["1"], "LABEL_1");
             // Its inputs are described beside it; for whoever moves the model alone there are the options.
-            alike(&before, &predicted(&place, &out, &[]), tolerance);
+            alike(&before, &place.predicted(&out, &[]), tolerance);
+            // They stay described when it is made smaller, or only copied.
+            let again = format!("{out}-again");
+            succeeded(&place.lingo(&["import", &out, "--out", &again]));
+            alike(&before, &place.predicted(&again, &[]), tolerance);
             std::fs::remove_file(place.path(&format!("{out}/lingo.json"))).unwrap();
-            let whole = predicted(&place, &out, &PROMPT);
+            let whole = place.predicted(&out, &PROMPT);
             let far = before.iter().zip(&whole).map(|(a, b)| (a - b).abs());
             assert!(far.fold(0.0, f64::max) > 0.0, "nothing was cut");
         }
@@ -451,4 +441,52 @@ fn an_adapter_of_another_model_is_refused_and_leaves_nothing() {
         &["bert_lora/adapter_model.safetensors", "of type opt"],
     );
     assert!(!place.path("back").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_stands_beside_a_model_is_never_passed_over_and_no_device_is_read() {
+    use std::os::unix::fs::symlink;
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    succeeded(&place.lingo(&["export", "run", "--format", "peft", "--out", "adapter"]));
+    succeeded(&place.lingo(&["export", "run", "--format", "hf", "--out", "merged"]));
+    let model = quickstart("model").display().to_string();
+    let predict = |model: &str| {
+        let args = [
+            "predict",
+            model,
+            "--input",
+            "data/test.csv",
+            "--output",
+            "p.csv",
+        ];
+        place.lingo(&args)
+    };
+    for target in ["nowhere", "/dev/zero"] {
+        for folder in ["adapter", "merged"] {
+            let beside = place.path(&format!("{folder}/lingo.json"));
+            std::fs::remove_file(&beside).unwrap();
+            symlink(target, beside).unwrap();
+        }
+        let import = ["import", "adapter", "--base", &model, "--out", "back"];
+        refused(&place.lingo(&import), &["adapter/lingo.json"]);
+        refused(&predict("merged"), &["merged/lingo.json"]);
+        refused(
+            &place.lingo(&["import", "merged", "--out", "again"]),
+            &["merged/lingo.json"],
+        );
+    }
+    let tensors = place.path("run/best/adapter.safetensors");
+    std::fs::remove_file(&tensors).unwrap();
+    symlink("/dev/zero", tensors).unwrap();
+    refused(
+        &predict("run"),
+        &["adapter.safetensors", "no ordinary file"],
+    );
+
+    // PEFT's folder where one of ours is needed.
+    place.run_file("lora");
+    let from = format!("adapter.from={}", place.path("adapter").display());
+    let output = place.train(&["--overwrite", "--set", &from]);
+    refused(&output, &["adapter.json", "lingo import"]);
 }

@@ -338,13 +338,13 @@ fn a_pooler_that_an_adapter_brings_stays_with_it_when_it_is_merged_and_trained_o
     place.run_file("lora");
     let model = format!("model={}", folder.display());
     train_and_score_again(&place, &[&model, "train.epochs=1"]);
-    let plain = predicted(&place, "run/best");
+    let plain = place.predicted("run/best", &[]);
     add_pooler(&place.path("run/best/adapter.safetensors"), 32);
-    let brought = predicted(&place, "run/best");
+    let brought = place.predicted("run/best", &[]);
     assert!(plain != brought);
 
     succeeded(&place.lingo(&["export", "run/best", "--format", "hf", "--out", "merged"]));
-    let merged = predicted(&place, "merged");
+    let merged = place.predicted("merged", &[]);
     let apart = |a: &[f64], b: &[f64]| {
         let pairs = a.iter().zip(b).map(|(a, b)| (a - b).abs());
         pairs.fold(0.0, f64::max)
@@ -364,18 +364,4 @@ fn a_pooler_that_an_adapter_brings_stays_with_it_when_it_is_merged_and_trained_o
             .tensors("run/best/adapter.safetensors")
             .contains_key("pooler.dense.weight")
     );
-}
-
-/// Probabilities of class 1 for the test sequences.
-fn predicted(place: &Place, model: &str) -> Vec<f64> {
-    let args = [
-        "predict",
-        model,
-        "--input",
-        "data/test.csv",
-        "--output",
-        "p.csv",
-    ];
-    succeeded(&place.lingo(&[&args[..], &["--overwrite"]].concat()));
-    place.csv("p.csv").numbers("p_1")
 }

@@ -81,9 +81,12 @@ impl Place {
     pub fn lingo_in(&self, variables: &[(&str, &str)], args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lingo"));
         command.args(args).current_dir(self.dir.path());
-        let of_machine = std::env::vars()
-            .map(|(name, _)| name)
-            .filter(|name| name.starts_with("HF_") || name.to_lowercase().ends_with("_proxy"));
+        let of_machine = std::env::vars().map(|(name, _)| name).filter(|name| {
+            let starts = ["HF_", "HUGGING", "TRANSFORMERS_"];
+            let ends = ["_proxy", "cert_file", "ca_bundle"];
+            starts.iter().any(|start| name.starts_with(start))
+                || ends.iter().any(|end| name.to_lowercase().ends_with(end))
+        });
         for name in of_machine {
             command.env_remove(name);
         }
@@ -102,6 +105,20 @@ impl Place {
         place.run_file(method);
         succeeded(&place.train(more));
         place
+    }
+
+    /// Probabilities of class 1 for the test sequences.
+    pub fn predicted(&self, model: &str, more: &[&str]) -> Vec<f64> {
+        let args = [
+            "predict",
+            model,
+            "--input",
+            "data/test.csv",
+            "--output",
+            "p.csv",
+        ];
+        succeeded(&self.lingo(&[&args[..], &["--overwrite"], more].concat()));
+        self.csv("p.csv").numbers("p_1")
     }
 
     pub fn json(&self, name: &str) -> Value {

@@ -1,6 +1,7 @@
 //! Reading what was trained, and putting it on a pretrained model.
 
 use std::collections::BTreeMap;
+use std::io::{Error, ErrorKind};
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
@@ -13,8 +14,16 @@ use super::names::{checkpoint_name, is_always_trained};
 use super::{FORMAT, MANIFEST_FILE, Manifest, OLDEST_FORMAT, Saved, SavedError, TENSORS_FILE};
 use crate::config::Method;
 
+/// Reads an ordinary file: a pipe or a device might never end.
 fn read(path: &Path) -> Result<Vec<u8>, SavedError> {
-    std::fs::read(path).map_err(|source| SavedError::Read {
+    let content = || match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read(path),
+        false => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "it is no ordinary file",
+        )),
+    };
+    content().map_err(|source| SavedError::Read {
         path: path.to_owned(),
         source,
     })
@@ -26,7 +35,13 @@ impl Manifest {
     /// # Errors
     /// If the file is missing, damaged, or of another version.
     pub fn open(dir: &Path) -> Result<Self, SavedError> {
-        Self::read(&dir.join(MANIFEST_FILE))
+        let path = dir.join(MANIFEST_FILE);
+        match path.symlink_metadata() {
+            Ok(_) => Self::read(&path),
+            Err(_) => Err(SavedError::None {
+                dir: dir.to_owned(),
+            }),
+        }
     }
 
     /// Reads what is known of an adapter from a file of any name.

@@ -9,18 +9,13 @@ use super::ExportError;
 /// Checks that `out` is free or, with `overwrite`, is a folder of none but the files `written`.
 ///
 /// # Errors
-/// If something is there that is not to be replaced, or its parent folder is not there.
+/// If something is there that is not to be replaced.
 pub fn check(
     source: &Path,
     out: &Path,
     overwrite: bool,
     written: &[&str],
 ) -> Result<(), ExportError> {
-    let parent = parent(out);
-    if !parent.is_dir() {
-        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder");
-        return Err(ExportError::io(&parent)(missing));
-    }
     if std::fs::symlink_metadata(out).is_err() {
         return Ok(());
     }
@@ -103,6 +98,7 @@ fn temporary(out: &Path) -> Result<TempDir, ExportError> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
     let parent = parent(out);
+    std::fs::create_dir_all(&parent).map_err(ExportError::io(&parent))?;
     builder
         .tempdir_in(&parent)
         .map_err(ExportError::io(&parent))

@@ -305,14 +305,12 @@ fn nothing_but_an_import_is_ever_replaced() {
     assert!(out.join("thesis.tex").is_file());
     let file = place.path().join("file");
     std::fs::write(&file, "").unwrap();
-    refused(&source, &file, true, "file exists");
-    refused(
-        &source,
-        &place.path().join("no/out"),
-        false,
-        "no such folder",
-    );
+    refused(&source, &file, true, "file is a file or a link");
+    refused(&source, &file.join("out"), false, "cannot be written");
     assert_eq!(entries(place.path()), ["file", "out"]);
+    let inside = place.path().join("made/out");
+    export(&source, &inside, options(false)).unwrap();
+    assert_eq!(config(&inside), config(&source));
 }
 
 #[cfg(unix)]
