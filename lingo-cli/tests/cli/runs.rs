@@ -305,7 +305,7 @@ fn what_cannot_be_gone_on_from_is_refused() {
     );
     refused(
         &go_on("adaptive-rank-sampling", &["adapter.from=data"]),
-        &["data/adapter.json"],
+        &["data: there is no adapter.json", "lingo import"],
     );
     assert!(!place.path("on").exists());
 }
