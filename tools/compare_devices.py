@@ -2,17 +2,21 @@
 
     python tools/compare_devices.py target/release/lingo cpu ndarray wgpu
 
-The run is configs/quickstart.toml with every dropout 0, on batches in the same order from the same initial values:
+Where wgpu is among them, a run on the CPU is stopped and gone on with on a machine that shows no GPU, which must not be
+missed. The run is configs/quickstart.toml with every dropout 0, on batches in the same order from the same initial values:
 the curves may differ by rounding alone. Exits with 1 where two losses differ by more than 1e-3. Standard library only.
 """
 
 import csv
 import json
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 TOLERANCE = 1e-3
 STEPS = 24
@@ -41,6 +45,31 @@ def losses(lingo, device, model, folder):
     return [float(row["loss"]) for row in rows], [row["active_ranks"] for row in rows]
 
 
+def goes_on_without_gpu(lingo, folder):
+    """Stops a run on the CPU behind its first steps and resumes it where no driver of a GPU is found."""
+    nowhere = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES", "__EGL_VENDOR_LIBRARY_FILENAMES"]
+    environment = os.environ | dict.fromkeys(nowhere, str(folder / "nowhere"))
+    environment.pop("DISPLAY", None)
+    devices = subprocess.run([lingo, "devices"], capture_output=True, text=True, env=environment)
+    if "wgpu     compiled in, no device found" not in devices.stdout:
+        sys.exit(f"a GPU is still found, so that nothing can be tried without:\n{devices.stdout}")
+    out = folder / "stopped"
+    command = [lingo, "train", "configs/quickstart.toml", "--device", "cpu", "--out", str(out)]
+    run = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    while run.poll() is None:
+        steps = out / "train.csv"
+        if steps.exists() and len(steps.read_text().splitlines()) > 3:
+            run.send_signal(signal.SIGINT)
+            break
+        time.sleep(0.01)
+    if run.wait() != 130:
+        sys.exit(f"the run was to be stopped and ended with {run.returncode}")
+    done = subprocess.run([lingo, "train", "--resume", str(out)], capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        sys.exit(f"without a GPU a run on the CPU does not go on: {done.stderr}")
+    print("a run on the CPU goes on where there is no GPU")
+
+
 def main():
     lingo, devices = sys.argv[1], sys.argv[2:]
     with tempfile.TemporaryDirectory() as temporary:
@@ -50,6 +79,8 @@ def main():
         config = json.loads((model / "config.json").read_text())
         config.update(dropout=0.0, attention_dropout=0.0)
         (model / "config.json").write_text(json.dumps(config))
+        if "wgpu" in devices:
+            goes_on_without_gpu(lingo, folder)
         curves = {device: losses(lingo, device, model, folder) for device in devices}
     reference, ranks = curves[devices[0]]
     assert len(reference) == STEPS and len(set(reference)) > 1, "the reference run did not train"
