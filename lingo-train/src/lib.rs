@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod flops;
 pub mod metric;
 pub mod pretrain;
+mod readable;
 pub mod record;
 pub mod result;
 pub mod run;

@@ -287,3 +287,37 @@ fn a_wrong_command_line_shows_what_would_be_right() {
         assert!(stderr(&output).contains(part), "{}", stderr(&output));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_has_no_end_is_not_read() {
+    use std::os::unix::fs::symlink;
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    for name in ["zero.csv", "zero.fa", "zero.toml"] {
+        symlink("/dev/zero", place.path(name)).unwrap();
+    }
+    for name in ["zero.csv", "zero.fa"] {
+        let output = place.lingo(&["predict", "run", "--input", name, "--output", "p.csv"]);
+        refused(&output, &[name, "it is a device"]);
+        let set = format!("data.train={}", place.path(name).display());
+        refused(
+            &place.train(&["--overwrite", "--set", &set]),
+            &[name, "it is a device"],
+        );
+    }
+    refused(
+        &place.lingo(&["train", "zero.toml"]),
+        &["zero.toml", "it is a device"],
+    );
+    // A pipe has an end, and may be read once.
+    let script = "mkfifo pipe.csv; cat data/test.csv > pipe.csv & \
+                  exec \"$0\" predict run --input pipe.csv --output p.csv";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_lingo")])
+        .current_dir(place.path(""))
+        .output()
+        .unwrap();
+    crate::place::succeeded(&output);
+    let piped = place.csv("p.csv").numbers("p_1");
+    assert_eq!(piped, place.predicted("run", &[]));
+}

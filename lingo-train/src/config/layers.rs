@@ -11,6 +11,7 @@ use toml::{Spanned, Table, Value};
 use super::error::{ConfigError, Problem};
 use super::origin::{Origin, Source};
 use super::overrides::{self, Override};
+use crate::readable;
 
 /// The key that names the files below a file.
 pub(super) const EXTENDS: &str = "extends";
@@ -151,7 +152,7 @@ impl Layers {
     /// Puts a file on top, and below it those that it extends.
     fn add(&mut self, source: Arc<Source>) -> Result<(), ConfigError> {
         let read = |path: &Path| {
-            let text = std::fs::read_to_string(path)?;
+            let text = std::io::read_to_string(readable::open(path)?)?;
             Ok((path.canonicalize()?, text))
         };
         let (path, text) = read(source.path()).map_err(|error| ConfigError::Read {

@@ -20,7 +20,6 @@ mod matlab5;
 mod one_hot;
 mod spool;
 
-use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +30,7 @@ use self::intake::Intake;
 use self::spool::Spool;
 use super::label::Label;
 use super::record::{DataError, Record};
+use crate::readable;
 
 /// Bytes of bases and labels that are held at a time.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -67,7 +67,7 @@ impl DeepSea {
             path: path.to_owned(),
             source,
         };
-        let mut file = File::open(path).map_err(unreadable)?;
+        let mut file = readable::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
         let mut start = Vec::new();
         file.by_ref()

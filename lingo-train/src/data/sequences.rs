@@ -11,6 +11,7 @@ use super::answers::Wanted;
 use super::record::{DataError, Record, normalise};
 use super::source::{Records, records};
 use super::table::compressed;
+use crate::readable;
 
 /// Sequences for prediction, one after the other, in the file's order; the format is told by the file's name.
 ///
@@ -64,7 +65,7 @@ struct Fasta<R> {
 
 impl Fasta<BufReader<File>> {
     fn open(path: &Path) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| DataError::Read {
+        let file = readable::open(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
             source,
         })?;

@@ -9,6 +9,7 @@ use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord, Trim};
 use super::answers::{Answers, Wanted};
 use super::quotes::ClosedQuotes;
 use super::record::{DataError, Record, normalise};
+use crate::readable;
 
 /// The rows of a table, one after the other.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl<'a> Rows<'a> {
             let path = path.to_owned();
             return Err(DataError::Format { path, reason });
         }
-        let file = File::open(path).map_err(|source| DataError::Read {
+        let file = readable::open(path).map_err(|source| DataError::Read {
             path: path.to_owned(),
             source,
         })?;

@@ -1,8 +1,10 @@
 //! The documents of a corpus.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::data::{DataError, read_sequences};
+use crate::readable;
 
 /// Names of files whose sequences are documents.
 const FASTA: [&str; 4] = ["fa", "fasta", "fna", "fas"];
@@ -93,7 +95,9 @@ impl Documents {
 }
 
 fn text(path: &Path) -> Result<String, CorpusError> {
-    let bytes = std::fs::read(path).map_err(|source| CorpusError::Read {
+    let mut bytes = Vec::new();
+    let read = readable::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|source| CorpusError::Read {
         path: path.to_owned(),
         source,
     })?;
