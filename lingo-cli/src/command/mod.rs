@@ -7,6 +7,7 @@ pub mod devices;
 pub mod eval;
 pub mod export;
 pub mod flops;
+mod go_on;
 pub mod import;
 pub mod inspect;
 pub mod predict;

@@ -9,6 +9,7 @@ use lingo_train::pretrain::PretrainState;
 
 use super::resolve;
 use crate::args::RunArgs;
+use crate::command::go_on;
 
 /// The configuration of a run folder, the newest checkpoint in it that is whole, and the folder itself.
 pub fn open(dir: &Path, args: &RunArgs) -> Result<(PretrainConfig, Found<PretrainState>, RunLock)> {
@@ -27,15 +28,7 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(PretrainConfig, Found<Pretrai
             dir.display()
         );
     }
-    let free = PRETRAIN_MAY_DIFFER.iter();
-    let free: Vec<&str> = free.copied().filter(|key| *key != "output.dir").collect();
-    let set = |key: &str| free.contains(&key);
-    if let Some((key, _)) = args.set.iter().find(|(key, _)| !set(key)) {
-        bail!(
-            "--set {key}: a run goes on as it began; with --resume only {} can be set",
-            free.join(", ")
-        );
-    }
+    go_on::check_set(args, &PRETRAIN_MAY_DIFFER)?;
     let found: Found<PretrainState> = find(dir).map_err(|error| match error {
         CheckpointError::None { damaged, .. } => anyhow!(
             "{} holds no whole checkpoint to go on from{}; start the run anew with `lingo pretrain {} --overwrite`",
@@ -53,23 +46,7 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(PretrainConfig, Found<Pretrai
     .config;
     let place = std::path::absolute(dir);
     config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
-    for damaged in &found.damaged {
-        note!("note        {damaged}; the checkpoint before it is used");
-    }
-    let (origin, state) = (&found.state.origin, &found.state.run);
-    note!("resume      behind step {}", state.steps);
-    if origin.version != env!("CARGO_PKG_VERSION") {
-        note!(
-            "note        lingo {} began this run: what it gives from here on may differ in the last digits",
-            origin.version
-        );
-    }
-    if origin.device != config.device {
-        note!(
-            "note        the run was begun on {}: on {} it differs in the last digits",
-            origin.device,
-            config.device
-        );
-    }
+    note!("resume      behind step {}", found.state.run.steps);
+    go_on::say(&found.damaged, &found.state.origin, &config.device);
     Ok((config, found, lock))
 }

@@ -8,6 +8,7 @@ use lingo_train::config::RunConfig;
 
 use super::{load_config, refuse_pretraining};
 use crate::args::RunArgs;
+use crate::command::go_on;
 
 /// The configuration of a run folder, the newest checkpoint in it that is whole, and the folder itself.
 pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
@@ -28,18 +29,7 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
             dir.display()
         );
     }
-    let free = MAY_DIFFER.iter().filter(|key| **key != "output.dir");
-    let free: Vec<&str> = free.copied().collect();
-    if let Some((key, _)) = args
-        .set
-        .iter()
-        .find(|(key, _)| !free.contains(&key.as_str()))
-    {
-        bail!(
-            "--set {key}: a run goes on as it began; with --resume only {} can be set",
-            free.join(", ")
-        );
-    }
+    go_on::check_set(args, &MAY_DIFFER)?;
     let found: Found = find(dir)?;
     let args = RunArgs {
         files: vec![file],
@@ -50,30 +40,15 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
     let place = std::path::absolute(dir);
     config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
 
-    for damaged in &found.damaged {
-        note!("note        {damaged}; the checkpoint before it is used");
-    }
-    for lost in &found.lost {
-        note!("note        {lost}; its evaluation can no longer be chosen");
-    }
-    let (origin, run) = (&found.state.origin, &found.state.run);
+    let run = &found.state.run;
     note!(
         "resume      behind step {}, with {} evaluations",
         run.steps,
         run.evaluations.len()
     );
-    if origin.version != env!("CARGO_PKG_VERSION") {
-        note!(
-            "note        lingo {} began this run: what it gives from here on may differ in the last digits",
-            origin.version
-        );
-    }
-    if origin.device != config.device {
-        note!(
-            "note        the run was begun on {}: on {} it differs in the last digits",
-            origin.device,
-            config.device
-        );
+    go_on::say(&found.damaged, &found.state.origin, &config.device);
+    for lost in &found.lost {
+        note!("note        {lost}; its evaluation can no longer be chosen");
     }
     Ok((config, found, lock))
 }
