@@ -100,10 +100,12 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
     }
     check_place(checkpoint.path(), &args.out, args.overwrite)?;
     let manifest = &saved.manifest;
+    // A pooler, say, that PEFT has trained beside the head, is among them.
+    let trained: Vec<String> = saved.tensors()?.into_keys().collect();
     if matches!(
         manifest.tokenizer,
         TokenizerKind::Kmer | TokenizerKind::OneHot
-    ) && saved.tensors()?.keys().any(|name| name.ends_with(".added"))
+    ) && trained.iter().any(|name| name.ends_with(".added"))
     {
         bail!(
             "this run has tokens of its own (tokenizer.kind = \"{}\"), which no tokenizer of others knows",
@@ -119,13 +121,11 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
     let classifier = apply(saved, &mut checkpoint, &device)?;
     let tokens = random_tokens(checkpoint.config(), &device);
     let before = logits(&classifier, &tokens)?;
-    // A pooler, say, that PEFT has trained beside the head.
-    let brought: Vec<String> = saved.tensors()?.into_keys().collect();
     let options = ExportOptions {
         dtype: args.dtype.map(Into::into).or(Some(FloatType::F32)),
         overwrite: args.overwrite,
         fine_tuned: Some(FineTuned {
-            tensors: changed(classifier, &checkpoint, manifest.method, &brought),
+            tensors: changed(classifier, &checkpoint, manifest.method, &trained),
             outputs: manifest.objective.outputs(),
             labels: match &manifest.objective {
                 Objective::Classes(_) => None,
@@ -174,15 +174,17 @@ fn changed(
     mut classifier: Classifier,
     checkpoint: &Checkpoint,
     method: Method,
-    brought: &[String],
+    trained: &[String],
 ) -> BTreeMap<String, TensorData> {
     let adapters = classifier.adapters().into_iter();
     let adapted: Vec<String> = adapters.map(|(path, _)| format!("{path}.weight")).collect();
     classifier.merge();
     tensors_of(&classifier, &|name| {
-        let trained = || adapted.iter().any(|adapted| adapted == name);
-        let brought = || brought.iter().any(|brought| brought == name);
-        method == Method::Full || trained() || brought() || checkpoint.is_of_new_head(name)
+        let is_among = |names: &[String]| names.iter().any(|other| other == name);
+        method == Method::Full
+            || is_among(&adapted)
+            || is_among(trained)
+            || checkpoint.is_of_new_head(name)
     })
 }
 
@@ -226,6 +228,13 @@ fn logits(model: &Classifier, tokens: &TokenBatch) -> Result<Vec<f32>> {
 
 /// The largest difference of logits, which rounding to the type of the numbers explains.
 fn farthest(before: &[f32], after: &[f32], dtype: Option<FloatType>) -> Result<f32> {
+    if before.is_empty() || before.len() != after.len() {
+        bail!(
+            "the merged model gives {} logits where the run gives {}: it is not written",
+            after.len(),
+            before.len()
+        );
+    }
     // Of the logits' size: layers add to what rounding a weight takes, 2^-24, 2^-11 or 2^-8 of it.
     let tolerance = match dtype.unwrap_or(FloatType::F32) {
         FloatType::F32 => 1e-3,
@@ -261,6 +270,8 @@ mod tests {
     #[test]
     fn a_merge_whose_logits_no_rounding_explains_is_refused() {
         let of = |after: [f32; 2], dtype| farthest(&[1.0, -20.0], &after, dtype);
+        assert!(farthest(&[1.0, -20.0], &[1.0], None).is_err());
+        assert!(farthest(&[], &[], None).is_err());
         assert_eq!(of([1.0, -20.0], None).ok(), Some(0.0));
         assert!(of([1.0, -20.01], None).is_ok());
         assert!(of([1.1, -20.0], None).is_err());
