@@ -76,7 +76,8 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 fn bank(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
     let bank = Bank::open(&args.adapters, &args.load)?;
-    let records = read_sequences(&args.input)?;
+    let scratch = DataConfig::default().cache().dir;
+    let records = sequences(&args.input, &scratch)?.collect::<Result<Vec<_>, _>>()?;
     let mut ids = Ids::default();
     records.iter().for_each(|record| ids.add(&record.id));
     ids.say();
