@@ -104,7 +104,13 @@ pub enum PretrainError {
         dir: PathBuf,
     },
     /// Training was stopped by the user.
-    #[error("stopped after {steps} of {total_steps} steps; go on with `lingo pretrain --resume {}`", dir.display())]
+    #[error(
+        "stopped after {steps} of {total_steps} steps; {}",
+        match steps {
+            0 => "there is nothing to go on from, start it again with --overwrite".to_owned(),
+            _ => format!("go on with `lingo pretrain --resume {}`", dir.display()),
+        }
+    )]
     Interrupted {
         /// Who asked for it.
         cause: StopCause,
