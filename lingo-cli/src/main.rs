@@ -18,6 +18,7 @@ mod progress;
 mod scorer;
 mod signals;
 mod tokenising;
+mod whole;
 
 use std::process::ExitCode;
 

@@ -59,6 +59,10 @@ impl WeightSource for InitialWeights {
         Ok(taken.convert_dtype(burn::tensor::DType::from(precision.dtype())))
     }
 
+    fn check(&mut self, _name: &str, _shape: &[usize]) -> Result<(), WeightError> {
+        Ok(())
+    }
+
     fn has(&self, _name: &str) -> bool {
         true
     }

@@ -88,6 +88,12 @@ pub trait WeightSource {
         self.take_rows_as(name, shape, rows, Precision::F32)
     }
 
+    /// Checks that the tensor is there in this shape, without reading it.
+    ///
+    /// # Errors
+    /// If it is missing, or of another shape.
+    fn check(&mut self, name: &str, shape: &[usize]) -> Result<(), WeightError>;
+
     /// Whether the checkpoint holds the tensor, for those that are optional.
     fn has(&self, name: &str) -> bool;
 }

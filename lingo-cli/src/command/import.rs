@@ -20,6 +20,7 @@ use crate::hub::locate;
 use crate::peft::write;
 use crate::say;
 use crate::scorer::{adapter_dir, apply, text};
+use crate::whole::check_whole;
 
 /// Writes a model as one compact folder, or PEFT's adapter as one of ours.
 pub fn run(args: &ImportArgs) -> Result<()> {
@@ -40,7 +41,8 @@ pub fn run(args: &ImportArgs) -> Result<()> {
             dir.display()
         );
     }
-    let source = Checkpoint::open(&model.path)?;
+    let mut source = Checkpoint::open(&model.path)?;
+    check_whole(&mut source)?;
     // How a run's model wants its input goes with it.
     let beside = beside::read(&model.path, source.config())?;
     if let (Some(manifest), Some(outputs)) = (&beside, source.classes()) {

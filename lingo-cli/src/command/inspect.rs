@@ -1,6 +1,7 @@
 //! `lingo inspect`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use lingo_core::adapter::target::paper_names_of;
@@ -13,8 +14,9 @@ use weights_import::{Checkpoint, Problem, Role};
 use crate::args::InspectArgs;
 use crate::hub::locate;
 use crate::scorer::{adapter_dir, text};
+use crate::whole::check_whole;
 
-/// Shows what a model is made of.
+/// Shows what a model is made of; what is wrong with its tensors is said when all is shown.
 pub fn run(args: &InspectArgs) -> Result<()> {
     let model = locate(&args.model)?;
     if let Some(dir) = adapter_dir(&model.path)? {
@@ -27,20 +29,21 @@ pub fn run(args: &InspectArgs) -> Result<()> {
             manifest.model.display()
         );
     }
-    let checkpoint = Checkpoint::open(&model.path)?;
+    let mut checkpoint = Checkpoint::open(&model.path)?;
+    show(args, &model.name, &checkpoint)?;
+    check_whole(&mut checkpoint)
+}
+
+fn show(args: &InspectArgs, name: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let config = checkpoint.config();
-    result!(
-        "model       {} ({})",
-        model.name.display(),
-        checkpoint.format()
-    );
+    result!("model       {} ({})", name.display(), checkpoint.format());
     result!("type        {}", config.model_type());
     result!("shape       {}", config.summary());
     match config.max_tokens() {
         usize::MAX => result!("input       of any length"),
         limit => result!("input       at most {limit} tokens"),
     }
-    match text(&checkpoint) {
+    match text(checkpoint) {
         Ok(Some(found)) => result!(
             "tokenizer   {} entries",
             found.tokenizer.get_vocab_size(true)
@@ -111,13 +114,13 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     match &args.data {
         Some(data) => {
             result!("");
-            count_tokens(args, data, &checkpoint)
+            count_tokens(args, data, checkpoint)
         }
         None => Ok(()),
     }
 }
 
-fn count_tokens(args: &InspectArgs, data: &std::path::Path, checkpoint: &Checkpoint) -> Result<()> {
+fn count_tokens(args: &InspectArgs, data: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let path = match data.is_dir() {
         true => data.join("train.csv"),
         false => data.to_owned(),

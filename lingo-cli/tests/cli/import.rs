@@ -1,7 +1,7 @@
 //! `import`: another form of the same model.
 
 use crate::hub_server::{Hub, Model};
-use crate::place::{Place, quickstart, refused, stderr, stdout, succeeded};
+use crate::place::{Place, Tensors, quickstart, refused, stderr, stdout, succeeded};
 
 const PREDICT: [&str; 5] = ["predict", "run", "--input", "data/test.csv", "--output"];
 
@@ -103,4 +103,63 @@ fn what_cannot_be_imported_is_refused_and_nothing_is_written() {
     let output = import(&["good", "--out", "out"]);
     succeeded(&output);
     assert!(stderr(&output).contains("without a tokenizer"));
+}
+
+/// A tensor of the quickstart's model by the end of its name.
+fn named<'a>(tensors: &'a Tensors, end: &str) -> &'a String {
+    let mut names = tensors.keys();
+    names.find(|name| name.ends_with(end)).unwrap()
+}
+
+/// Only headers tell this: every file is whole by itself.
+#[test]
+fn a_model_that_is_not_what_its_configuration_says_is_told_before_anything_is_written() {
+    let place = Place::new();
+    let without = |ends: &'static [&str]| {
+        move |tensors: &mut Tensors| {
+            for end in ends {
+                let name = named(tensors, end).clone();
+                tensors.remove(&name);
+            }
+        }
+    };
+    let transposed = |tensors: &mut Tensors| {
+        let name = named(tensors, "layers.0.fc1.weight").clone();
+        tensors.get_mut(&name).unwrap().0.reverse();
+    };
+    place.changed_model("hole", without(&["layers.1.fc2.bias"]));
+    place.changed_model(
+        "holes",
+        without(&["layers.1.fc2.bias", "layers.0.fc1.weight", "fc1.bias"]),
+    );
+    place.changed_model("transposed", transposed);
+    place.copy_model("deeper");
+    let config = place.text("deeper/config.json");
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    let layers = config["num_hidden_layers"].as_u64().unwrap();
+    config["num_hidden_layers"] = (layers - 1).into();
+    place.write("deeper/config.json", config.to_string());
+    let last = format!("layers.{}.fc1.weight", layers - 1);
+    for (model, parts) in [
+        ("hole", &["hole: ", "no tensor `layers.1.fc2.bias`"][..]),
+        (
+            "holes",
+            &["`layers.0.fc1.weight`", "; 2 others are missing"],
+        ),
+        (
+            "transposed",
+            &["`layers.0.fc1.weight` has shape [64, 128]", "[128, 64]"],
+        ),
+        ("deeper", &["unknown tensor(s)", &last]),
+    ] {
+        refused(&place.lingo(&["import", model, "--out", "out"]), parts);
+        assert!(!place.path("out").exists());
+        // What there is to see is shown all the same.
+        let output = place.lingo(&["inspect", model, "--data", "data"]);
+        refused(&output, parts);
+        let shown = stdout(&output);
+        for part in ["type        opt", "tokenizer   ", "bp a token of DNA"] {
+            assert!(shown.contains(part), "{shown}");
+        }
+    }
 }

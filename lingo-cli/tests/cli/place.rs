@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -12,6 +13,9 @@ pub fn quickstart(path: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/quickstart");
     root.join(path).canonicalize().unwrap()
 }
+
+/// Tensors of 16 bits by name, with shape and content.
+pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 /// A folder with `data/` (96 train, 48 dev, 64 test) and run files; relative paths of a run file are found in it.
 pub struct Place {
@@ -58,6 +62,26 @@ impl Place {
             self.write(&format!("{name}/{file}"), content);
         }
         self.path(name)
+    }
+
+    /// A copy of the quickstart's model with other tensors, which are given by name with shape and content.
+    pub fn changed_model(&self, name: &str, change: impl FnOnce(&mut Tensors)) -> PathBuf {
+        let folder = self.copy_model(name);
+        let path = folder.join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let own = file.iter().map(|(name, view)| {
+            let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
+            (name.to_owned(), (shape, data))
+        });
+        let mut tensors = own.collect();
+        change(&mut tensors);
+        let views = tensors.iter().map(|(name, (shape, data))| {
+            let view = TensorView::new(Dtype::F16, shape.clone(), data).unwrap();
+            (name, view)
+        });
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        folder
     }
 
     /// Writes `run.toml`: `method` on the quickstart's model, 4 epochs of 12 steps, an allocation every 4.

@@ -184,7 +184,7 @@ impl Classifier {
 }
 
 /// The name of the layer that `layout` wants between the backbone and the output, where the backbone brings none.
-fn new_pooler(backbone: &Pretrained, layout: &HeadLayout) -> Option<&'static str> {
+pub(super) fn new_pooler(backbone: &Pretrained, layout: &HeadLayout) -> Option<&'static str> {
     match backbone.pooler() {
         Some(_) => None,
         None => layout.pooler,

@@ -23,6 +23,7 @@ macro_rules! projections {
 }
 
 pub mod bert;
+mod check;
 pub mod classifier;
 pub mod dnabert2;
 pub mod esm;
@@ -37,6 +38,7 @@ use burn::nn::Linear;
 use burn::tensor::{Int, Tensor};
 
 use bert::{Bert, BertConfig};
+pub use check::{Misfit, check};
 pub use classifier::Classifier;
 use dnabert2::{DnaBert2, DnaBert2Config};
 use esm::{Esm, EsmConfig};

@@ -12,6 +12,9 @@ use crate::weights::{WeightError, WeightSource};
 /// Rows of a table that are read at a time to know its spread.
 const ROWS_AT_ONCE: usize = 4096;
 
+/// So many tensors that are not right are noted; a configuration of any number of layers could name more without end.
+pub(crate) const MOST_PROBLEMS: usize = 1000;
+
 /// Reads tensors from a [`WeightSource`] onto a device, as parameters that do not ask for gradients.
 pub struct Loader<'a> {
     source: Source<'a>,
@@ -30,6 +33,8 @@ enum Source<'a> {
     Weights(&'a mut dyn WeightSource),
     /// Nowhere: all are the same zero.
     Shapes,
+    /// Nowhere, too; what is wrong with a checkpoint's tensors is noted.
+    Checked(&'a mut dyn WeightSource, &'a mut Vec<WeightError>),
 }
 
 /// Tokens that a task brings along, which no checkpoint knows.
@@ -51,14 +56,7 @@ impl<'a> Loader<'a> {
         device: &'a Device,
         tokens: Option<&'a [u32]>,
     ) -> Self {
-        Self {
-            source: Source::Weights(source),
-            device,
-            tokens,
-            added: AddedTokens::default(),
-            precision: Precision::F32,
-            stored: Precision::F32,
-        }
+        Self::plain(Source::Weights(source), device, tokens)
     }
 
     /// Lets the network compute in `precision`, with matrices and tables of that type, converted as they are read. Norms
@@ -79,17 +77,32 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// A loader of shapes: modules are as they would be with weights, optional ones included, but every tensor is a
-    /// view of a single zero and takes no memory.
-    pub fn of_shapes(device: &'a Device) -> Self {
+    /// A loader from `source` onto `device` whose weights are all in f32.
+    fn plain(source: Source<'a>, device: &'a Device, tokens: Option<&'a [u32]>) -> Self {
         Self {
-            source: Source::Shapes,
+            source,
             device,
-            tokens: None,
+            tokens,
             added: AddedTokens::default(),
             precision: Precision::F32,
             stored: Precision::F32,
         }
+    }
+
+    /// A loader of shapes: modules are as they would be with weights, optional ones included, but every tensor is a
+    /// view of a single zero and takes no memory.
+    pub fn of_shapes(device: &'a Device) -> Self {
+        Self::plain(Source::Shapes, device, None)
+    }
+
+    /// A loader of shapes that reads nothing of `source`, but notes which of the tensors that are asked for it does not
+    /// have, or has in another shape. It stops with an error at the problem behind the first [`MOST_PROBLEMS`] alone.
+    pub(crate) fn checking(
+        source: &'a mut dyn WeightSource,
+        problems: &'a mut Vec<WeightError>,
+        device: &'a Device,
+    ) -> Self {
+        Self::plain(Source::Checked(source, problems), device, None)
     }
 
     /// Gives token embeddings trained rows for tokens of the task's own, numbered behind the loaded rows: drawn from
@@ -101,7 +114,7 @@ impl<'a> Loader<'a> {
     /// Whether the checkpoint holds the tensor, for those that are optional.
     pub fn has(&self, name: &str) -> bool {
         match &self.source {
-            Source::Weights(source) => source.has(name),
+            Source::Weights(source) | Source::Checked(source, _) => source.has(name),
             Source::Shapes => true,
         }
     }
@@ -277,13 +290,21 @@ impl<'a> Loader<'a> {
         shape: [usize; D],
         stored: Precision,
     ) -> Result<Tensor<D>, WeightError> {
-        Ok(match &mut self.source {
-            Source::Weights(source) => Tensor::from_data(
-                source.take_as(name, &shape, stored)?,
-                (self.device, stored.dtype().into()),
-            ),
-            Source::Shapes => Tensor::<D>::zeros([1; D], self.device).expand(shape),
-        })
+        match &mut self.source {
+            Source::Weights(source) => {
+                let data = source.take_as(name, &shape, stored)?;
+                return Ok(Tensor::from_data(
+                    data,
+                    (self.device, stored.dtype().into()),
+                ));
+            }
+            Source::Checked(source, problems) => match source.check(name, &shape) {
+                Err(problem) if problems.len() == MOST_PROBLEMS => return Err(problem),
+                checked => problems.extend(checked.err()),
+            },
+            Source::Shapes => {}
+        }
+        Ok(Tensor::<D>::zeros([1; D], self.device).expand(shape))
     }
 }
 

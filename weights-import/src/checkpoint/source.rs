@@ -11,8 +11,8 @@ use crate::mapped::MappedFile;
 use crate::tensors::{Role, Stored, half_of};
 
 impl Checkpoint {
-    /// Whether every tensor has found its place. Call it once the model is built: a tensor that was neither
-    /// taken nor is ignored by the model's key table (or belongs to the head) means another architecture than the
+    /// Whether every tensor has found its place. Call it once the model is built, or [checked](lingo_core::models::check):
+    /// a tensor that was neither asked for nor is ignored by the model's key table (or belongs to the head) means another architecture than the
     /// configuration says.
     ///
     /// # Errors
@@ -38,13 +38,8 @@ impl Checkpoint {
         }
     }
 
-    /// Finds a tensor, checks its shape, reads it and takes note.
-    fn take_with(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        read: impl FnOnce(&Stored, &[MappedFile]) -> Result<TensorData, String>,
-    ) -> Result<TensorData, WeightError> {
+    /// Finds a tensor and checks its shape.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<(usize, &Stored), WeightError> {
         let missing = || WeightError::Missing {
             name: name.to_owned(),
         };
@@ -57,6 +52,17 @@ impl Checkpoint {
                 expected: shape.to_vec(),
             });
         }
+        Ok((index, tensor))
+    }
+
+    /// Finds a tensor, reads it and takes note.
+    fn take_with(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        read: impl FnOnce(&Stored, &[MappedFile]) -> Result<TensorData, String>,
+    ) -> Result<TensorData, WeightError> {
+        let (index, tensor) = self.find(name, shape)?;
         let data =
             read(tensor, &self.contents.files).map_err(|reason| WeightError::Unreadable {
                 name: name.to_owned(),
@@ -93,6 +99,12 @@ impl WeightSource for Checkpoint {
             Precision::Bf16 => Ok(half_of::<bf16>(tensor.read_rows(files, rows)?)),
             Precision::F16 => Ok(half_of::<f16>(tensor.read_rows(files, rows)?)),
         })
+    }
+
+    fn check(&mut self, name: &str, shape: &[usize]) -> Result<(), WeightError> {
+        let (index, _) = self.find(name, shape)?;
+        self.taken.insert(index);
+        Ok(())
     }
 
     fn has(&self, name: &str) -> bool {
