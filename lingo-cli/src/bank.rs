@@ -13,11 +13,11 @@ use lingo_train::config::Method;
 use lingo_train::data::{EvalLoader, Objective, Record};
 use lingo_train::evaluate;
 use lingo_train::saved::{Manifest, Saved};
-use lingo_train::task::SequenceEncoder;
+use lingo_train::task::{SequenceEncoder, token_digest};
 use lingo_train::workers::Workers;
 
 use crate::args::LoadArgs;
-use crate::base::{note_other_weights, open_base};
+use crate::base::{note_other_tokens, note_other_weights, open_base};
 use crate::device::select;
 use crate::scorer::{
     EVALUATED_AT_ONCE, Loading, adapter_dir, encode, layout_of, load_backbone, text,
@@ -72,6 +72,12 @@ impl Bank {
         }
         let tokenizer = text(&checkpoint)?;
         let model = checkpoint.config().clone();
+        let digest = |kind: &&Manifest| token_digest(tokenizer.as_ref(), &layout_of(kind), &model);
+        let digests: Vec<Option<String>> = kinds.iter().map(digest).collect();
+        for (adapter, manifest) in adapters.iter().zip(&manifests) {
+            let tokens = digests[adapter.encoder].as_deref();
+            note_other_tokens(manifest, tokens, base.unwrap_or(&manifest.model));
+        }
         let encoders = kinds
             .into_iter()
             .map(|kind| {

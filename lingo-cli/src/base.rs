@@ -47,3 +47,18 @@ pub fn note_other_weights(manifest: &Manifest, model: &Checkpoint, name: &Path) 
         );
     }
 }
+
+/// Says so where the tokenizer of a model, called `name`, does something else than the one that an adapter was trained
+/// with: it gives the tokens of the hash `found`.
+pub fn note_other_tokens(manifest: &Manifest, found: Option<&str>, name: &Path) {
+    if let (Some(known), Some(found)) = (&manifest.base_tokens, found)
+        && known != found
+    {
+        note!(
+            "note: the tokenizer of {} makes other tokens of prompt and DNA than the one that the adapter was trained \
+             with ({}): another tokenizer, or other files of it; expect other results",
+            name.display(),
+            manifest.model.display()
+        );
+    }
+}

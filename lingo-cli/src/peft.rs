@@ -75,6 +75,14 @@ fn objective(rows: usize, beside: Option<&Manifest>, labels: &[String]) -> Resul
     }
 }
 
+/// What an adapter's inputs are.
+pub struct Inputs {
+    /// What they consist of.
+    pub layout: Layout,
+    /// A hash of what the tokenizer makes of them.
+    pub tokens: Option<String>,
+}
+
 /// Writes PEFT's adapter as ours, for the model `checkpoint` that is called `base`, with what else the manifest beside it
 /// says.
 pub fn write(
@@ -84,7 +92,7 @@ pub fn write(
     checkpoint: &Checkpoint,
     beside: Option<Manifest>,
     labels: &[String],
-    layout: Layout,
+    Inputs { layout, tokens }: Inputs,
 ) -> Result<()> {
     let model = checkpoint.config();
     let output = format!("{}.weight", model.head().output);
@@ -107,6 +115,7 @@ pub fn write(
         model: base.to_owned(),
         model_type: model.model_type().to_owned(),
         base_weights: WeightSample::default(),
+        base_tokens: None,
         method: Method::Lora,
         objective: objective.clone(),
         tokenizer: layout.kind,
@@ -125,6 +134,7 @@ pub fn write(
         model: base.to_owned(),
         model_type: model.model_type().to_owned(),
         base_weights: checkpoint.sample(),
+        base_tokens: tokens,
         method: match (adapter.singular_values, known.method) {
             (true, Method::AdaptiveRankSampling) => Method::AdaptiveRankSampling,
             (true, _) => Method::AdaLora,

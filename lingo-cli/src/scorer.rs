@@ -13,13 +13,13 @@ use lingo_train::data::{
 };
 use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
-use lingo_train::task::{Layout, SequenceEncoder, Text};
+use lingo_train::task::{Layout, SequenceEncoder, Text, token_digest};
 use lingo_train::workers::Workers;
 use weights_import::export::BESIDE;
 use weights_import::{Checkpoint, Problem};
 
 use crate::args::LoadArgs;
-use crate::base::open_base;
+use crate::base::{note_other_tokens, open_base};
 use crate::beside;
 use crate::device::{Selected, select};
 use crate::hub::{Located, locate};
@@ -67,9 +67,13 @@ impl Scorer {
         let mut checkpoint = open_base(&saved.manifest, args.base.as_deref())?;
         let checkpoint = &mut checkpoint;
         let manifest = &saved.manifest;
+        let (text, layout) = (text(checkpoint)?, layout_of(manifest));
+        let tokens = token_digest(text.as_ref(), &layout, checkpoint.config());
+        let base = args.base.as_ref().unwrap_or(&manifest.model);
+        note_other_tokens(manifest, tokens.as_deref(), base);
         let text = SequenceEncoder::new(
-            text(checkpoint)?,
-            layout_of(manifest),
+            text,
+            layout,
             manifest.max_tokens,
             manifest.restricted,
             checkpoint.config(),

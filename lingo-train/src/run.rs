@@ -104,6 +104,7 @@ impl Run {
                 task,
                 model_type: model.model_type(),
                 base_weights: WeightSample::default(),
+                base_tokens: None,
                 brought,
                 model_files: Vec::new(),
                 length,
@@ -124,9 +125,10 @@ impl Run {
         self
     }
 
-    /// Notes numbers of the pretrained weights, by which an adapter knows its model again.
-    pub fn with_base_weights(mut self, sample: WeightSample) -> Self {
-        self.plan.base_weights = sample;
+    /// Notes numbers of the pretrained weights, and what the tokenizer does, by which an adapter knows its model again.
+    pub fn with_base(mut self, weights: WeightSample, tokens: Option<String>) -> Self {
+        self.plan.base_weights = weights;
+        self.plan.base_tokens = tokens;
         self
     }
 

@@ -115,6 +115,10 @@ pub struct Manifest {
     /// Numbers of its weights, by which another of its shape is told; none are known of adapters of older versions.
     #[serde(default, skip_serializing_if = "WeightSample::is_empty")]
     pub base_weights: WeightSample,
+    /// What its tokenizer does, by which another one is told ([`token_digest`](crate::task::token_digest)); not known of
+    /// adapters of older versions, nor where tokens follow from a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_tokens: Option<String>,
     /// How it was adapted.
     pub method: Method,
     /// What it answers: the key is `classes`, with their number, or `labels`, with their names.
@@ -180,6 +184,7 @@ mod tests {
         assert_eq!((manifest.max_tokens, manifest.ranks["a"]), (99, 8));
         assert_eq!(manifest.precision, Precision::F32);
         assert!(manifest.base_weights.is_empty());
+        assert_eq!(manifest.base_tokens, None);
     }
 
     #[test]
@@ -195,6 +200,7 @@ mod tests {
                 base_weights: [("layers.0.fc1.weight".to_owned(), numbers)]
                     .into_iter()
                     .collect(),
+                base_tokens: Some("af13".to_owned()),
                 ..read(OLD).unwrap()
             };
             let text = serde_json::to_string(&manifest).unwrap();

@@ -1,5 +1,6 @@
 //! A task made ready for a model: data read, tokenised, and the tokens that it can reach.
 
+mod digest;
 mod encoder;
 mod fit;
 
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use lingo_core::models::ModelConfig;
 
+pub use digest::token_digest;
 pub use encoder::{Layout, SequenceEncoder, TaskError, Text};
 pub use fit::{FitError, check_fit};
 

@@ -10,6 +10,7 @@ use weights_import::Checkpoint;
 use super::train::{load_config, load_task, prepare};
 use crate::args::BenchArgs;
 use crate::hub::locate;
+use crate::scorer::text;
 
 /// Measures training steps and prints JSON.
 pub fn run(args: &BenchArgs) -> Result<()> {
@@ -35,7 +36,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 fn loader(config: &RunConfig) -> Result<()> {
     let checkpoint = Checkpoint::open(&locate(&config.model)?.path)?;
     let start = Instant::now();
-    let task = load_task(config, &checkpoint)?;
+    let task = load_task(config, text(&checkpoint)?, &checkpoint)?;
     let ready_secs = start.elapsed().as_secs_f64();
     note!("{task}");
     let speed = measure_loader(&task, config, ready_secs)?;

@@ -10,7 +10,8 @@ use lingo_core::models::{Classifier, ModelConfig, Pretrained, TokenBatch};
 use lingo_core::nn::{Loader, Noise};
 use lingo_train::config::{Method, TokenizerKind};
 use lingo_train::data::Objective;
-use lingo_train::saved::{self, MANIFEST_FILE, Saved, tensors_of};
+use lingo_train::saved::{self, MANIFEST_FILE, Manifest, Saved, tensors_of};
+use lingo_train::task::token_digest;
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
 use weights_import::export::{
@@ -20,11 +21,11 @@ use weights_import::export::{
 use weights_import::peft::{CONFIG_FILE, TENSORS_FILE};
 
 use crate::args::{ExportArgs, ExportFormat};
-use crate::base::open_base;
+use crate::base::{note_other_tokens, open_base};
 use crate::beside;
 use crate::device::select;
 use crate::peft::to_peft;
-use crate::scorer::{adapter_dir, apply};
+use crate::scorer::{adapter_dir, apply, layout_of, text};
 
 /// Sequences of random tokens that the written model is tried on.
 const TRIED: usize = 16;
@@ -41,10 +42,20 @@ pub fn run(args: &ExportArgs) -> Result<()> {
     };
     let saved = Saved::open(&dir)?;
     let checkpoint = open_base(&saved.manifest, args.base.as_deref())?;
+    note_tokens(&saved.manifest, &checkpoint, args);
     match args.format {
         ExportFormat::Peft => peft(&saved, &checkpoint, args),
         ExportFormat::Hf => merged(&saved, checkpoint, args),
     }
+}
+
+/// The tokenizer goes along: says so where it is another than the run's.
+fn note_tokens(manifest: &Manifest, checkpoint: &Checkpoint, args: &ExportArgs) {
+    // Without one there is still a model to write.
+    let text = text(checkpoint).ok().flatten();
+    let tokens = token_digest(text.as_ref(), &layout_of(manifest), checkpoint.config());
+    let base = args.base.as_ref().unwrap_or(&manifest.model);
+    note_other_tokens(manifest, tokens.as_deref(), base);
 }
 
 fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()> {

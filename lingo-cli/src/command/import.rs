@@ -6,18 +6,18 @@ use anyhow::{Context as _, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 use lingo_train::config::PromptConfig;
 use lingo_train::saved::{MANIFEST_FILE, Saved, TENSORS_FILE};
-use lingo_train::task::Layout;
+use lingo_train::task::{Layout, token_digest};
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
 use weights_import::export::{ExportOptions, TokenizerFate, check_place, write_folder};
 use weights_import::peft::PeftAdapter;
 
 use crate::args::ImportArgs;
-use crate::base::note_other_weights;
+use crate::base::{note_other_tokens, note_other_weights};
 use crate::beside;
 use crate::device::select;
 use crate::hub::locate;
-use crate::peft::write;
+use crate::peft::{Inputs, write};
 use crate::say;
 use crate::scorer::{adapter_dir, apply, text};
 use crate::whole::check_whole;
@@ -137,8 +137,10 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     if let Some(theirs) = adapter.base_model.as_ref().filter(others) {
         note!("note: the adapter says that it was trained on {theirs}");
     }
+    let tokens = token_digest(text.as_ref(), &layout, checkpoint.config());
     if let Some(manifest) = &beside {
         note_other_weights(manifest, &checkpoint, &name);
+        note_other_tokens(manifest, tokens.as_deref(), &name);
     }
     let matrices = adapter.matrices.len();
     let folder = Workshop::beside(out)?;
@@ -149,7 +151,7 @@ fn adapter(args: &ImportArgs) -> Result<()> {
         &checkpoint,
         beside,
         &args.labels,
-        layout,
+        Inputs { layout, tokens },
     )?;
     // What does not fit the model is found now rather than at its first use.
     let device = select("cpu")?.device;

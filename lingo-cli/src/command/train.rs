@@ -13,13 +13,13 @@ use lingo_train::result::RunResult;
 use lingo_train::run::{Run, Surroundings};
 use lingo_train::saved::{Manifest, folder_of};
 use lingo_train::stop::StopRequest;
-use lingo_train::task::Task;
+use lingo_train::task::{Task, Text, token_digest};
 use weights_import::Checkpoint;
 
 use super::eval::print_scores;
 use super::run_folder::{Written, run_folder, warn_of_sharing};
 use crate::args::{RunArgs, TrainArgs};
-use crate::base::note_other_weights;
+use crate::base::{note_other_tokens, note_other_weights};
 use crate::dashboard::Dashboard;
 use crate::device::{Selected, select};
 use crate::hub::locate;
@@ -148,10 +148,13 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
         config.model.display(),
         checkpoint.format()
     );
-    let task = load_task(&config, &checkpoint)?;
+    let text = text(&checkpoint)?;
+    let task = load_task(&config, text.clone(), &checkpoint)?;
+    let tokens = token_digest(text.as_ref(), &task.text.layout, checkpoint.config());
     if let Some(dir) = &config.adapter.from {
         let manifest = Manifest::open(&folder_of(dir))?;
         note_other_weights(&manifest, &checkpoint, &config.model);
+        note_other_tokens(&manifest, tokens.as_deref(), &config.model);
     }
     let loading = Loading {
         device: selected.device.clone().autodiff(),
@@ -163,13 +166,12 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
     let run = Run::prepare(config, task, checkpoint.config(), backbone)?;
     let run = run
         .with_model_files(checkpoint.files())
-        .with_base_weights(checkpoint.sample());
+        .with_base(checkpoint.sample(), tokens);
     Ok((run, selected))
 }
 
 /// Reads and tokenises the data; large files take a while, and a bar tells how far they are.
-pub fn load_task(config: &RunConfig, checkpoint: &Checkpoint) -> Result<Task> {
-    let text = text(checkpoint)?;
+pub fn load_task(config: &RunConfig, text: Option<Text>, checkpoint: &Checkpoint) -> Result<Task> {
     tokenising::shown(|progress| Task::load(config, text, checkpoint.config(), progress))
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::place::{Place, quickstart, refused, stderr, stdout, succeeded};
+use crate::place::{Place, Tensors, quickstart, refused, stderr, stdout, succeeded};
 
 fn alike(a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len());
@@ -208,6 +208,81 @@ fn another_model_of_the_same_shape_is_told_wherever_an_adapter_meets_it() {
         "{}",
         stderr(&output)
     );
+}
+
+/// Neither weights of the layers nor files of a tokenizer are the same in every form of a model.
+#[test]
+fn other_token_tables_norms_and_tokenizers_are_told_apart_from_other_files_of_the_same() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    let negated = |end: &'static str| {
+        move |tensors: &mut Tensors| {
+            let (_, tensor) = tensors
+                .iter_mut()
+                .find(|(name, _)| name.ends_with(end))
+                .unwrap();
+            // The sign of an f16.
+            tensor
+                .1
+                .iter_mut()
+                .skip(1)
+                .step_by(2)
+                .for_each(|byte| *byte ^= 0x80);
+        }
+    };
+    place.changed_model("tokens", negated("embed_tokens.weight"));
+    place.changed_model("norm", negated("decoder.final_layer_norm.weight"));
+    place.copy_model("swapped");
+    let mut vocab = place.json("swapped/vocab.json");
+    let [a, c] = ["A", "C"].map(|letter| vocab[letter].take());
+    (vocab["A"], vocab["C"]) = (c, a);
+    place.write("swapped/vocab.json", vocab.to_string());
+    // A tokenizer.json of the same tokens.
+    place.copy_model("same");
+    succeeded(&place.lingo(&["import", "same", "--out", "imported"]));
+    let (weights, tokenizer) = ("differ by", "the tokenizer of");
+    succeeded(&place.lingo(&["export", "run", "--format", "peft", "--out", "peft"]));
+    let input = ["--input", "data/test.csv", "--overwrite", "--output"];
+    let predict = [&["predict", "run"][..], &input, &["p.csv"]].concat();
+    let bank = [&["predict", "--adapters", "run"][..], &input, &["tables"]].concat();
+    let export = [
+        "export",
+        "run",
+        "--format",
+        "hf",
+        "--overwrite",
+        "--out",
+        "hf",
+    ];
+    let back = ["import", "peft", "--overwrite", "--out", "back"];
+    for command in [&predict[..], &bank, &export, &back] {
+        for (base, told) in [
+            ("tokens", Some(weights)),
+            ("norm", Some(weights)),
+            ("swapped", Some(tokenizer)),
+            ("imported", None),
+        ] {
+            let output = place.lingo(&[command, &["--base", base]].concat());
+            succeeded(&output);
+            let said = stderr(&output);
+            for part in [weights, tokenizer] {
+                assert_eq!(said.contains(part), told == Some(part), "{base}: {said}");
+            }
+            assert!(told.is_none() || said.contains(base), "{said}");
+        }
+    }
+    let from = ["--set", "adapter.from=run", "--set", "model=swapped"];
+    let train = [
+        "train",
+        "run.toml",
+        "--out",
+        "more",
+        "--set",
+        "train.epochs=1",
+    ];
+    let output = place.lingo(&[&train[..], &from].concat());
+    succeeded(&output);
+    let said = stderr(&output);
+    assert!(said.contains("swapped makes other tokens"), "{said}");
 }
 
 /// A folder that holds something else, under a name that the command asks for.

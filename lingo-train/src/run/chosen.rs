@@ -22,6 +22,7 @@ pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
         model: config.model.clone(),
         model_type: plan.model_type.to_owned(),
         base_weights: plan.base_weights.clone(),
+        base_tokens: plan.base_tokens.clone(),
         method: config.adapter.method,
         objective: task.objective.clone(),
         tokenizer: task.text.layout.kind,

@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) model_type: &'static str,
     /// Numbers of the pretrained weights.
     pub(super) base_weights: WeightSample,
+    /// What its tokenizer does.
+    pub(super) base_tokens: Option<String>,
     /// Tensors beside the corrections that the adapter which training goes on from has brought: they are saved too.
     pub(super) brought: Vec<String>,
     /// The files of the pretrained model.

@@ -117,7 +117,7 @@ impl Checkpoint {
         }
         // Much is sized by the vocabulary before the table itself is read.
         let shape = config.token_table();
-        let table = ["embed_tokens.weight", "embeddings.word_embeddings.weight"]
+        let table = hf::keys::TOKEN_TABLES
             .iter()
             .find_map(|name| contents.tensors.get(*by_name.get(*name)?));
         if let Some(table) = table.filter(|table| table.shape != shape) {

@@ -5,6 +5,10 @@ use lingo_core::models::esm::{EsmMlp, EsmPositions};
 
 use crate::tensors::Role;
 
+/// What the token table is called.
+pub(crate) const TOKEN_TABLES: [&str; 2] =
+    ["embed_tokens.weight", "embeddings.word_embeddings.weight"];
+
 /// Wrappers around a backbone's keys, the longest first.
 const PREFIXES: [&str; 5] = ["model.decoder.", "model.", "decoder.", "bert.", "esm."];
 
