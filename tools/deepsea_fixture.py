@@ -7,6 +7,7 @@ Needs numpy, scipy and h5py. The data is random, in the shapes, types and layout
     other_train.mat   HDF5 of another kind: the newest format, no block in front, shuffled doubles, sequences without chunks
     valid.mat         MATLAB 5, compressed; logical sequences, double labels
     test.mat          MATLAB 5, not compressed; the labels come first
+    integers.mat      HDF5 with big-endian integers of 4 bytes, and numpy's booleans, an enumeration
     bad_*.mat         HDF5 with something wrong
     expected.json     the sequences, and the columns (counted from 0) whose labels are 1, of each file's samples
 """
@@ -80,6 +81,19 @@ def main():
     as_matlab_73(FOLDER / "bad_three_rows.mat", {"trainxdata": one_hot[:, :3], "traindata": labels}, {})
     as_matlab_73(FOLDER / "bad_two_bases.mat", {"trainxdata": two}, {})
     as_matlab_73(FOLDER / "bad_half.mat", {"traindata": half}, {2: (919, 2)})
+
+    one_hot, labels, expected["integers"] = samples(5, 24)
+    with h5py.File(FOLDER / "integers.mat", "w") as file:
+        file.create_dataset("my_xdata", data=one_hot.T.astype(">i4"), chunks=(7, 4, 2), compression="gzip")
+        file.create_dataset("my_data", data=labels.T.astype(bool))
+    one_hot, labels, _ = samples(2, 3)
+    wide = one_hot.astype(np.int16)
+    # Its lowest byte is 0.
+    wide[1, 3, 1] = 256
+    as_matlab_73(FOLDER / "bad_integer.mat", {"traindata": labels, "trainxdata": wide}, {})
+    with h5py.File(FOLDER / "bad_text.mat", "w") as file:
+        file.create_dataset("my_xdata", data=one_hot.T)
+        file.create_dataset("my_data", data=labels.T.astype("S1"))
 
     (FOLDER / "expected.json").write_text(json.dumps(expected) + "\n")
 

@@ -65,7 +65,7 @@ pub enum MatError {
         expected: &'static str,
     },
     /// A variable holds no plain numbers.
-    #[error("the variable `{name}` holds {found}, expected uint8, logical, single or double")]
+    #[error("the variable `{name}` holds {found}, expected integers, logical, single or double")]
     Class {
         /// The variable.
         name: String,

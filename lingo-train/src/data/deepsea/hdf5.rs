@@ -1,11 +1,14 @@
 //! MATLAB 7.3: the variables of an HDF5 file, in pieces along its chunks so that each is decompressed once.
 
+mod values;
+
 use std::path::Path;
 
-use hdf5_reader::{Dataset, Datatype, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
+use hdf5_reader::{Dataset, Hdf5File, OpenOptions};
 
 use super::error::MatError;
 use super::intake::{Filling, Intake, Variable};
+use values::Values;
 
 /// Bytes of a variable that are read at a time, where its chunks allow that.
 const PIECE_BYTES: usize = 32 << 20;
@@ -69,75 +72,4 @@ fn take(dataset: &Dataset, values: Values, filling: &mut Filling) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// Types of numbers that 0 and 1 may be stored as.
-#[derive(Debug, Clone, Copy)]
-enum Values {
-    Byte,
-    Single,
-    Double,
-}
-
-impl Values {
-    fn of(name: &str, datatype: &Datatype) -> Result<Self, MatError> {
-        match datatype {
-            Datatype::FixedPoint {
-                size: 1,
-                signed: false,
-                ..
-            } => Ok(Self::Byte),
-            Datatype::FloatingPoint { size: 4, .. } => Ok(Self::Single),
-            Datatype::FloatingPoint { size: 8, .. } => Ok(Self::Double),
-            other => Err(MatError::Class {
-                name: name.to_owned(),
-                found: format!("{other:?}"),
-            }),
-        }
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Self::Byte => 1,
-            Self::Single => 4,
-            Self::Double => 8,
-        }
-    }
-
-    fn read(
-        self,
-        dataset: &Dataset,
-        ranges: Vec<std::ops::Range<usize>>,
-    ) -> Result<Vec<u8>, MatError> {
-        let selections = ranges.into_iter().map(|range| SliceInfoElem::Slice {
-            start: range.start as u64,
-            end: range.end as u64,
-            step: 1,
-        });
-        let slice = SliceInfo {
-            selections: selections.collect(),
-        };
-        // What is neither 0 nor 1 stays so.
-        let byte = |value: f64| match value {
-            0.0 => 0,
-            1.0 => 1,
-            _ => u8::MAX,
-        };
-        Ok(match self {
-            Self::Byte => {
-                dataset
-                    .read_slice_parallel::<u8>(&slice)?
-                    .into_raw_vec_and_offset()
-                    .0
-            }
-            Self::Single => {
-                let values = dataset.read_slice_parallel::<f32>(&slice)?;
-                values.iter().map(|value| byte(f64::from(*value))).collect()
-            }
-            Self::Double => {
-                let values = dataset.read_slice_parallel::<f64>(&slice)?;
-                values.iter().map(|value| byte(*value)).collect()
-            }
-        })
-    }
 }

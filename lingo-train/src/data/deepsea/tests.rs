@@ -67,7 +67,7 @@ fn agrees(name: &str, chosen: &Columns) {
 
 #[test]
 fn every_sample_of_either_format_is_read_as_it_was_written() {
-    for name in ["train", "other_train", "valid", "test"] {
+    for name in ["train", "other_train", "valid", "test", "integers"] {
         for chosen in [
             Columns::select(None).unwrap(),
             columns(&["deepsea-histone"]),
@@ -108,6 +108,14 @@ fn wrong_hdf5_is_refused_with_the_reason() {
         (
             "bad_two_bases",
             "`trainxdata`, sample 1 (counted from 0), position 3 (counted from 1): more than one of A, G, C and T is 1",
+        ),
+        (
+            "bad_integer",
+            "`trainxdata`, sample 1 (counted from 0), position 2 (counted from 1): a value is neither 0 nor 1",
+        ),
+        (
+            "bad_text",
+            "`my_data` holds text, expected integers, logical, single or double",
         ),
         (
             "bad_half",
@@ -155,7 +163,7 @@ fn changed_bytes_never_panic_and_compressed_ones_never_pass() {
     let chosen = columns(&["deepsea-all"]);
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("some.mat");
-    for name in ["train", "other_train", "valid", "test"] {
+    for name in ["train", "other_train", "valid", "test", "integers"] {
         let bytes = fs::read(fixture(&format!("{name}.mat"))).unwrap();
         let read = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
@@ -282,7 +290,7 @@ fn wrong_matlab_5_is_refused_with_the_reason() {
         ),
         (
             xdata(4, &[2, 4, 3], 2, &[0; 24]),
-            "`xdata` holds text, expected uint8, logical, single or double",
+            "`xdata` holds text, expected integers, logical, single or double",
         ),
         (
             xdata(5, &[2, 4, 3], 2, &[0; 24]),
