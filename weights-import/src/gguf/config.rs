@@ -40,13 +40,8 @@ impl<'a> Metadata<'a> {
 
     /// A complaint about a key.
     pub(crate) fn bad(&self, key: &str, expected: &str) -> ImportError {
-        let found = match self.get(key) {
-            None => "nothing".to_owned(),
-            Some(Value::Texts(items)) => format!("{} texts", items.len()),
-            Some(Value::Integers(items)) => format!("{} integers", items.len()),
-            Some(Value::Floats(items)) => format!("{} numbers", items.len()),
-            Some(value) => format!("{value:?}"),
-        };
+        let found = self.get(key);
+        let found = found.map_or_else(|| "nothing".to_owned(), Value::to_string);
         ImportError::Key {
             path: self.path.to_owned(),
             key: key.to_owned(),
@@ -225,7 +220,7 @@ fn refuse_variants(metadata: Metadata<'_>) -> Result<(), ImportError> {
     }
     match metadata.get("llama.expert_count") {
         None | Some(Value::Integer(0)) => Ok(()),
-        Some(count) => Err(metadata.unsupported("llama.expert_count", format!("{count:?}"), "0")),
+        Some(count) => Err(metadata.unsupported("llama.expert_count", count, "0")),
     }
 }
 

@@ -4,6 +4,7 @@
 //! allocated or skipped.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 use crate::error::ImportError;
@@ -37,6 +38,21 @@ pub(crate) enum Value {
     Texts(Vec<String>),
     /// An array of booleans or arrays, which no key in use has; its items are skipped.
     Skipped,
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Float(number) => write!(f, "{number}"),
+            Self::Bool(flag) => write!(f, "{flag}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Integers(items) => write!(f, "{} integers", items.len()),
+            Self::Floats(items) => write!(f, "{} numbers", items.len()),
+            Self::Texts(items) => write!(f, "{} texts", items.len()),
+            Self::Skipped => write!(f, "a list of booleans or lists"),
+        }
+    }
 }
 
 /// An entry of the tensor table.
@@ -114,7 +130,7 @@ impl Header {
                     reader.damaged("general.alignment", "a power of two", value.to_string())
                 })?,
             Some(value) => {
-                return Err(reader.damaged("general.alignment", "a number", format!("{value:?}")));
+                return Err(reader.damaged("general.alignment", "a number", value.to_string()));
             }
         };
         let data_start = (reader.at as u64)

@@ -121,6 +121,40 @@ fn what_is_not_supported_is_refused_by_name() {
     }
 }
 
+/// Not as the program would print it for itself.
+#[test]
+fn what_is_found_in_place_of_something_else_is_said_as_it_stands() {
+    type Change = fn(&mut Writer);
+    let changes: [(Change, &str); 5] = [
+        (
+            |w| w.integer("llama.expert_count", 8),
+            "`llama.expert_count` = 8 is not supported",
+        ),
+        (
+            |w| w.integer("llama.block_count", 0),
+            "a whole number from 1 to 2147483647, found 0",
+        ),
+        (
+            |w| w.text("llama.block_count", "two"),
+            "a whole number from 1 to 2147483647, found \"two\"",
+        ),
+        (
+            |w| w.integer("general.architecture", 7),
+            "expected a text, found 7",
+        ),
+        (
+            |w| w.text("general.alignment", "32"),
+            "expected a number, found \"32\"",
+        ),
+    ];
+    for (change, said) in changes {
+        let mut writer = tiny();
+        change(&mut writer);
+        let error = writer.open().unwrap_err().to_string();
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
+
 #[test]
 fn another_file_is_not_taken_for_gguf() {
     let folder = tempfile::tempdir().unwrap();
