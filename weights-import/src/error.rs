@@ -122,6 +122,18 @@ pub enum ImportError {
         /// The file.
         path: PathBuf,
     },
+    /// A file is of another kind than its name says.
+    #[error("{}: this is {found}, not {expected}; {remedy}", path.display())]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What it should be.
+        expected: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A JSON file does not parse.
     #[error("{}: not valid JSON: {source}", path.display())]
     Json {

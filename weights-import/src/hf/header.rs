@@ -9,6 +9,7 @@ use std::path::Path;
 use safetensors::tensor::TensorInfo;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::kind;
 use crate::error::ImportError;
 
 /// Bytes before the table: its length.
@@ -31,6 +32,18 @@ impl Header {
     /// # Errors
     /// If it is no table of tensors, contradicts itself, or speaks of another file than this.
     pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ImportError> {
+        Self::parse_table(path, bytes).map_err(|error| match kind::foreign(bytes) {
+            Some((found, remedy)) => ImportError::OtherKind {
+                path: path.to_owned(),
+                found,
+                expected: "safetensors",
+                remedy,
+            },
+            None => error,
+        })
+    }
+
+    fn parse_table(path: &Path, bytes: &[u8]) -> Result<Self, ImportError> {
         let damaged = |place: &str, expected: String, found: String| ImportError::Damaged {
             path: path.to_owned(),
             place: place.to_owned(),

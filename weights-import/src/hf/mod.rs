@@ -4,6 +4,7 @@ pub(crate) mod config;
 mod header;
 pub(crate) mod index;
 pub(crate) mod keys;
+mod kind;
 pub(crate) mod pytorch;
 pub(crate) mod safetensors;
 

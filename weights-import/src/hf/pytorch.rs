@@ -16,6 +16,7 @@ use zip::ZipArchive;
 use crate::checkpoint::Contents;
 use crate::encoding::Encoding;
 use crate::error::ImportError;
+use crate::hf::kind::{PAGE, is_page};
 use crate::hf::{index::Index, keys};
 use crate::mapped::is_lfs_pointer;
 use crate::tensors::{Element, Place, RowOrder, Stored};
@@ -26,6 +27,8 @@ const MOST_EXPANSION: u64 = 16;
 const ZIP: &[u8] = b"PK";
 const TAR: &[u8] = b"ustar";
 const TAR_AT: usize = 257;
+/// What the names begin with of a model that is saved within something else.
+const STATE_DICT: &str = "state_dict.";
 
 /// Opens the files and lists their tensors.
 pub(crate) fn open(
@@ -51,6 +54,9 @@ pub(crate) fn open(
             index.check_shard(path, |tensor| reader.get(tensor).is_some())?;
         }
         let mut found: Vec<_> = reader.into_tensors().into_iter().collect();
+        if index.is_none() {
+            found = unwrapped(found);
+        }
         found.sort_by(|(left, _), (right, _)| left.cmp(right));
         for (source, tensor) in found {
             if index.is_some_and(|index| !index.places(&source, path)) {
@@ -77,6 +83,19 @@ pub(crate) fn open(
         tensors,
         bytes,
     })
+}
+
+/// The model's tensors by name. Where a trainer has put them under `state_dict`, what it saved beside them is left out: the
+/// state of an optimizer, say.
+fn unwrapped<T>(tensors: Vec<(String, T)>) -> Vec<(String, T)> {
+    if !tensors.iter().any(|(name, _)| name.starts_with(STATE_DICT)) {
+        return tensors;
+    }
+    let inside = tensors.into_iter().filter_map(|(name, tensor)| {
+        let name = name.strip_prefix(STATE_DICT)?.to_owned();
+        Some((name, tensor))
+    });
+    inside.collect()
 }
 
 fn element(dtype: DType) -> Element {
@@ -106,6 +125,14 @@ fn check(path: &Path) -> Result<u64, ImportError> {
     if is_lfs_pointer(&start) {
         return Err(ImportError::LfsPointer {
             path: path.to_owned(),
+        });
+    }
+    if is_page(&start) {
+        return Err(ImportError::OtherKind {
+            path: path.to_owned(),
+            found: "an HTML page",
+            expected: "a PyTorch checkpoint",
+            remedy: PAGE,
         });
     }
     if start.starts_with(ZIP) {

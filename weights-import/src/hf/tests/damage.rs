@@ -190,3 +190,33 @@ fn a_pytorch_file_that_is_none_is_an_error() {
     let error = Checkpoint::open(folder.path()).unwrap_err();
     assert!(matches!(error, ImportError::Pytorch { .. }), "{error}");
 }
+
+#[test]
+fn a_file_of_another_kind_is_called_what_it_is() {
+    let page = b"<!DOCTYPE html>\n<html><head><title>Log in</title></head></html>";
+    for (content, kind, remedy) in [
+        (&page[..], "an HTML page", "fetch the file itself"),
+        (
+            b"PK\x03\x04\x14\0\0\0\x08\0abc",
+            "a zip archive",
+            "torch.save",
+        ),
+        (b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF file", ".gguf"),
+        (
+            b"{\"error\": \"not found\"}",
+            "JSON",
+            "fetch the file itself",
+        ),
+    ] {
+        let folder = folder(&config());
+        std::fs::write(folder.path().join("model.safetensors"), content).unwrap();
+        let error = Checkpoint::open(folder.path()).unwrap_err().to_string();
+        let said = format!("model.safetensors: this is {kind}, not safetensors; ");
+        assert!(error.contains(&said) && error.contains(remedy), "{error}");
+    }
+    let folder = folder(&config());
+    std::fs::write(folder.path().join("pytorch_model.bin"), page).unwrap();
+    let error = Checkpoint::open(folder.path()).unwrap_err().to_string();
+    let said = "pytorch_model.bin: this is an HTML page, not a PyTorch checkpoint";
+    assert!(error.contains(said), "{error}");
+}

@@ -98,6 +98,39 @@ fn a_small_archive_is_read_stored_and_compressed() {
     }
 }
 
+/// As trainers save: the model under a key, and what they need themselves beside it.
+#[test]
+fn a_model_under_state_dict_is_read_without_what_stands_beside_it() {
+    let numbers: Vec<u8> = (0..48).flat_map(|i| (i as f32).to_le_bytes()).collect();
+    let of = |first: i64| {
+        let mut bytes = tensor("FloatStorage", "0", 48, &[6, 4], &[4, 1]);
+        // Where it begins in the storage, behind the persistent id.
+        let at = bytes.windows(2).position(|pair| pair == b"tQ").unwrap() + 2;
+        bytes[at..at + 10].copy_from_slice(&number(first));
+        bytes
+    };
+    let table = |values: &[(&str, Vec<u8>)]| {
+        let whole = pickle(values);
+        // Without the header and the stop.
+        whole[2..whole.len() - 1].to_vec()
+    };
+    let whole = pickle(&[
+        (
+            "state_dict",
+            table(&[(&format!("model.decoder.{TABLE}"), of(24))]),
+        ),
+        ("optimizer", table(&[(TABLE, of(0))])),
+        ("epoch", number(3)),
+    ]);
+    let folder = put(&stored(&whole, &numbers));
+    let mut checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let found: Vec<String> = checkpoint.tensors().into_iter().map(|t| t.source).collect();
+    assert_eq!(found, [format!("model.decoder.{TABLE}")]);
+    let table = checkpoint.take(TABLE, &[6, 4]).unwrap();
+    let expected: Vec<f32> = (24..48).map(|i| i as f32).collect();
+    assert_eq!(table.try_into_vec::<f32>().unwrap(), expected);
+}
+
 /// The pickle of which everybody warns: a call of `os.system`, wherever it stands.
 #[test]
 fn code_in_a_pickle_is_refused_and_not_run() {
