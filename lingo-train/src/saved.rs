@@ -213,6 +213,9 @@ mod tests {
     fn a_manifest_of_another_version_or_without_objective_is_refused() {
         let newer = read(&OLD.replace("\"format\": 2", "\"format\": 4")).unwrap_err();
         assert!(newer.to_string().contains("format 4"), "{newer}");
+        let labels = r#""labels": ["a", "b", "a"]"#;
+        let twice = read(&OLD.replace(r#""classes": 3"#, labels)).unwrap_err();
+        assert!(twice.to_string().contains("label `a`"), "{twice}");
         let neither = read(&OLD.replace("\"classes\": 3, ", "")).unwrap_err();
         assert!(neither.to_string().contains("adapter.json"), "{neither}");
     }

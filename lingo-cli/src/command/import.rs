@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 use lingo_train::config::PromptConfig;
+use lingo_train::data::first_twice;
 use lingo_train::saved::{MANIFEST_FILE, Saved, TENSORS_FILE};
 use lingo_train::task::{Layout, token_digest};
 use weights_import::Checkpoint;
@@ -94,6 +95,9 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     let (source, out) = (&args.source, &args.out);
     if args.dtype.is_some() {
         bail!("--dtype is for whole models: an adapter is kept in f32");
+    }
+    if let Some(twice) = first_twice(&args.labels) {
+        bail!("--labels names `{twice}` twice; each label has a name of its own");
     }
     place::check(source, out, args.overwrite, &[MANIFEST_FILE, TENSORS_FILE])?;
     let Some(base) = &args.base else {

@@ -243,6 +243,18 @@ fn labels_go_to_hugging_face_and_peft_and_come_back() {
         &place.lingo(&[&import[..], &["bare"], &names].concat()),
         &["--labels", "3 names", "4 rows"],
     );
+    let names = ["--labels", "a,b,c,a"];
+    refused(
+        &place.lingo(&[&import[..], &["bare"], &names].concat()),
+        &["--labels", "`a` twice"],
+    );
+    let mut config = place.json("compact/config.json");
+    config["id2label"]["2"] = config["id2label"]["0"].clone();
+    place.write("compact/config.json", config.to_string());
+    refused(
+        &place.lingo(&["inspect", "compact"]),
+        &["compact/config.json", "`id2label`", LABELS[0]],
+    );
     let names = ["--labels", "a,b,c,d"];
     succeeded(&place.lingo(&[&import[..], &["bare"], &names, &prompt].concat()));
     assert_eq!(

@@ -1,5 +1,6 @@
 //! What is known of a sequence, and what a task asks for.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -83,6 +84,12 @@ impl fmt::Display for Objective {
     }
 }
 
+/// The first name of a label that one before it has, too: each is the name of a column of predictions.
+pub fn first_twice(names: &[String]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    names.iter().find(|name| !seen.insert(*name))
+}
+
 /// Whether no two labels differ in what both of them know: there is nothing to tell apart.
 pub fn all_alike<'a>(labels: impl Iterator<Item = &'a Label>) -> bool {
     let (mut class, mut marks) = (None, Vec::new());
@@ -106,6 +113,7 @@ pub fn all_alike<'a>(labels: impl Iterator<Item = &'a Label>) -> bool {
 mod names {
     use std::sync::Arc;
 
+    use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(super) fn serialize<S: Serializer>(
@@ -118,7 +126,13 @@ mod names {
     pub(super) fn deserialize<'a, D: Deserializer<'a>>(
         deserializer: D,
     ) -> Result<Arc<[String]>, D::Error> {
-        Ok(Vec::deserialize(deserializer)?.into())
+        let names: Vec<String> = Vec::deserialize(deserializer)?;
+        match super::first_twice(&names) {
+            Some(twice) => Err(D::Error::custom(format_args!(
+                "the label `{twice}` is there twice"
+            ))),
+            None => Ok(names.into()),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub use cache::{Cache, LoadError, Loaded};
 pub use dna_tokens::{DnaTokens, LETTERS};
 pub use finding::Finding;
 pub use kmer::{NucleotideTransformer, OverlappingKmers};
-pub use label::{Label, Objective, all_alike};
+pub use label::{Label, Objective, all_alike, first_twice};
 pub(crate) use permutation::{Permutation, key as permutation_key};
 pub use prompt::Prompt;
 pub use record::{DataError, NUCLEOTIDES, Record, normalise};

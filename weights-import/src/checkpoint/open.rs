@@ -78,6 +78,15 @@ impl Checkpoint {
                 ),
             ));
         }
+        // Each names a column of predictions. Those of classes are only shown.
+        if let (Problem::Labels, Some(twice)) = (
+            checkpoint.problem,
+            checkpoint.labels().and_then(first_twice),
+        ) {
+            let expected =
+                format!("a name of its own for each label, where `{twice}` is there twice");
+            return Err(file.bad("id2label", expected));
+        }
         Ok(checkpoint)
     }
 
@@ -139,6 +148,12 @@ impl Checkpoint {
             taken: HashSet::new(),
         })
     }
+}
+
+/// The first name that another one before it is equal to.
+fn first_twice(names: &[String]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    names.iter().find(|name| !seen.insert(*name))
 }
 
 fn has_gguf_extension(path: &Path) -> bool {
