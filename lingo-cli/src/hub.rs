@@ -17,7 +17,8 @@ pub struct Located {
 }
 
 /// Finds a model by what the user calls it: a path that exists, else a model of the hub, which is fetched unless the
-/// cache has it. Anything else is a path that does not exist, about which whoever opens it will complain.
+/// cache has it. What begins with the name of a folder that is there is no such name, unless a revision says so: who
+/// mistypes `runs/one` does not ask for a model of the owner `runs`. Anything else is a path that does not exist, about which whoever opens it will complain.
 pub fn locate(model: &Path) -> Result<Located> {
     if model
         .extension()
@@ -37,6 +38,15 @@ pub fn locate(model: &Path) -> Result<Located> {
             name: model.to_owned(),
         });
     };
+    let owner = Path::new(id.owner());
+    if id.revision().is_none() && owner.is_dir() {
+        bail!(
+            "{}: there is no such file or folder in {}; if the model {id} of the hub is meant, call it {}",
+            model.display(),
+            owner.display(),
+            id.at("main")
+        );
+    }
     let settings = HubSettings::from_env()?;
     let bar = say::bar(ProgressBar::new(0).with_style(style()));
     let mut files = 0_usize;

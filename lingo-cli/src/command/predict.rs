@@ -75,6 +75,12 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 /// Writes a table for each of many adapters.
 fn bank(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
+    if args.output.exists() && !args.output.is_dir() {
+        bail!(
+            "--output {folder} is a file; with --adapters it is a folder, in which each adapter gets a table: give another \
+             name"
+        );
+    }
     let bank = Bank::open(&args.adapters, &args.load)?;
     let scratch = DataConfig::default().cache().dir;
     let records = sequences(&args.input, &scratch)?.collect::<Result<Vec<_>, _>>()?;

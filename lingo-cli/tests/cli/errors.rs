@@ -321,3 +321,30 @@ fn what_has_no_end_is_not_read() {
     let piped = place.csv("p.csv").numbers("p_1");
     assert_eq!(piped, place.predicted("run", &[]));
 }
+
+/// Who mistypes the name of a run asks for no model of the hub.
+#[test]
+fn a_path_into_a_folder_that_is_there_is_no_name_of_the_hub() {
+    let place = Place::new();
+    place.write("runs/one/result.json", "{}");
+    let input = ["--input", "data/test.csv", "--output", "p.csv"];
+    let predict = |model: &str| {
+        let offline = [("HF_HUB_OFFLINE", "1")];
+        place.lingo_in(&offline, &[&["predict", model][..], &input].concat())
+    };
+    let parts = ["runs/none: there is no such", "in runs", "runs/none@main"];
+    refused(&predict("runs/none"), &parts);
+    for hub in ["nobody/none", "runs/none@main"] {
+        refused(&predict(hub), &[hub, "HF_HUB_OFFLINE"]);
+    }
+}
+
+#[test]
+fn many_adapters_write_into_a_folder_alone() {
+    let place = Place::new();
+    place.write("tables", "precious");
+    let args = ["predict", "--adapters", "run", "--input", "data/test.csv"];
+    let output = place.lingo(&[&args[..], &["--output", "tables", "--overwrite"]].concat());
+    refused(&output, &["--output tables is a file", "folder"]);
+    assert_eq!(place.text("tables"), "precious");
+}

@@ -1,7 +1,5 @@
 //! Every key of a run file: where it is read, its default and what it may be.
 
-use std::collections::BTreeSet;
-
 use lingo_core::nn::Precision;
 use toml::Value;
 
@@ -12,6 +10,7 @@ use super::read::Reader;
 use super::sections::{
     DataConfig, OutputConfig, PromptConfig, Restrict, TokenizerConfig, TokenizerKind, TrainConfig,
 };
+use crate::data::first_twice;
 use crate::metric::MetricName;
 
 /// Reads every key; `None` where a key without a default is missing (which is then among the problems).
@@ -56,7 +55,7 @@ pub(super) fn read_run(reader: &mut Reader<'_>) -> Option<RunConfig> {
 fn read_data(reader: &mut Reader<'_>) -> DataConfig {
     let root = reader.path("data.root");
     let dir = reader.path_under("data.dir", root.as_deref());
-    let mut split = |key| reader.path_in(key, dir.as_deref());
+    let mut split = |key| reader.path_under(key, dir.as_deref());
     let (train, dev, test) = (split("data.train"), split("data.dev"), split("data.test"));
     let data = DataConfig {
         root,
@@ -87,11 +86,10 @@ fn read_labels(reader: &mut Reader<'_>) -> Option<Vec<String>> {
     let labels = reader.texts("data.labels")?;
     let accepted =
         "a list of different names, at least one, for example [\"H3K4me3\", \"H3K27ac\"]";
-    let mut seen = BTreeSet::new();
     if labels.is_empty() {
         reader.problem("data.labels", "is empty", accepted);
     }
-    if let Some(twice) = labels.iter().find(|label| !seen.insert(*label)) {
+    if let Some(twice) = first_twice(&labels) {
         reader.problem("data.labels", &format!("has `{twice}` twice"), accepted);
     }
     Some(labels)

@@ -165,9 +165,13 @@ impl<'a> Reader<'a> {
     /// A whole number of at least `low`.
     pub(super) fn count(&mut self, key: &'static str, low: usize) -> Option<usize> {
         let accepted = format!("a whole number, {low} or above");
-        let value = self.raw(key)?;
+        let Found { value, typed, .. } = self.find(key)?;
         let Value::Integer(number) = value else {
-            self.wrong_type(key, value, &accepted);
+            // TOML has no whole numbers beyond 64 bits.
+            match typed.filter(|typed| is_whole(typed)) {
+                Some(typed) => self.problem(key, &format!("{typed} is too large"), &accepted),
+                None => self.wrong_type(key, value, &accepted),
+            }
             return None;
         };
         match usize::try_from(*number) {
@@ -214,4 +218,9 @@ impl<'a> Reader<'a> {
         }
         choice
     }
+}
+
+/// Whether a text is a whole number of any size.
+fn is_whole(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

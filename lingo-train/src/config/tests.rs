@@ -432,6 +432,22 @@ fn a_tasks_folder_is_looked_for_in_the_root_then_beside_the_file_and_missed_in_t
 }
 
 #[test]
+fn a_split_by_name_that_is_nowhere_is_missed_in_the_folder_of_data() {
+    let overrides = [("data.dir", "/dev"), ("data.train", "part.csv")];
+    let files = parse(MINIMAL, &overrides).unwrap().data.files();
+    assert_eq!(files.train, Path::new("/dev/part.csv"));
+    assert_eq!(files.dev, Path::new("/dev/dev.csv"));
+}
+
+#[test]
+fn numbers_of_more_than_64_bits_are_too_large() {
+    let most = u64::MAX.to_string();
+    let found = problems(MINIMAL, &[("tokenizer.max_tokens", &most)]);
+    let said = format!("tokenizer.max_tokens: {most} is too large; a whole number, 0 or above");
+    assert_eq!(found, [said]);
+}
+
+#[test]
 fn every_key_is_described_in_the_quickstart() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/quickstart.toml");
     let text = std::fs::read_to_string(&root).unwrap();

@@ -8,21 +8,10 @@ use crate::config::origin::tidy;
 impl Reader<'_> {
     /// A path, from the folder of the file that it stands in if it exists there, else from the current directory.
     pub(in crate::config) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        self.path_in(key, None)
+        self.path_under(key, None)
     }
 
-    /// As [`path`](Self::path), after a look into `first`.
-    pub(in crate::config) fn path_in(
-        &mut self,
-        key: &'static str,
-        first: Option<&Path>,
-    ) -> Option<PathBuf> {
-        let path = self.plain_path(key)?;
-        let found = self.existing(key, &path, first);
-        self.absolute(key, found.unwrap_or(path))
-    }
-
-    /// As [`path_in`](Self::path_in), and where the path is nowhere, it is missed in `root`.
+    /// As [`path`](Self::path), after a look into `root`; where the path is nowhere, it is missed there.
     pub(in crate::config) fn path_under(
         &mut self,
         key: &'static str,
