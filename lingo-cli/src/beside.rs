@@ -45,6 +45,18 @@ pub fn check_outputs(folder: &Path, manifest: &Manifest, rows: usize) -> Result<
     Ok(())
 }
 
+/// Checks that it asks for no tokens of its own, `added` of them, for whose rows the files called `name` have no place.
+pub fn check_added(folder: &Path, added: usize, name: &Path) -> Result<()> {
+    if added > 0 {
+        bail!(
+            "{} asks for tokens of its own, whose rows {} does not have",
+            folder.join(BESIDE).display(),
+            name.display()
+        );
+    }
+    Ok(())
+}
+
 /// Writes it into a folder.
 pub fn write(folder: &Path, manifest: &Manifest) -> Result<()> {
     let path = folder.join(BESIDE);

@@ -15,7 +15,6 @@ use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{Layout, SequenceEncoder, Text, token_digest};
 use lingo_train::workers::Workers;
-use weights_import::export::BESIDE;
 use weights_import::{Checkpoint, Problem};
 
 use crate::args::LoadArgs;
@@ -145,13 +144,7 @@ impl Scorer {
         }
         let (text, model) = (text(&checkpoint)?, checkpoint.config());
         let text = SequenceEncoder::new(text, layout, max_tokens, true, model)?;
-        if text.added > 0 {
-            bail!(
-                "{} asks for tokens of its own, whose rows {} does not have",
-                checkpoint.path().join(BESIDE).display(),
-                name.display()
-            );
-        }
+        beside::check_added(checkpoint.path(), text.added, name)?;
         let loading = Loading {
             device: selected.device.clone(),
             precision: args.precision.map_or(Precision::F32, Into::into),

@@ -7,11 +7,11 @@ use indicatif::{HumanBytes, ProgressBar};
 use lingo_train::config::PromptConfig;
 use lingo_train::data::first_twice;
 use lingo_train::saved::{MANIFEST_FILE, Saved, TENSORS_FILE};
-use lingo_train::task::{Layout, token_digest};
+use lingo_train::task::{Layout, SequenceEncoder, token_digest};
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
 use weights_import::export::{ExportOptions, TokenizerFate, check_place, write_folder};
-use weights_import::peft::PeftAdapter;
+use weights_import::peft::{PeftAdapter, TENSORS_FILE as PEFT_TENSORS};
 
 use crate::args::ImportArgs;
 use crate::base::{note_other_tokens, note_other_weights};
@@ -132,6 +132,10 @@ fn adapter(args: &ImportArgs) -> Result<()> {
     };
     let kind = beside.as_ref().map(|manifest| manifest.tokenizer);
     let layout = Layout::choose(kind, &prompt, text.as_ref(), checkpoint.config())?;
+    let inputs = SequenceEncoder::new(text.clone(), layout.clone(), 0, false, checkpoint.config());
+    if let Ok(inputs) = inputs {
+        beside::check_added(source, inputs.added, &source.join(PEFT_TENSORS))?;
+    }
     let name = std::path::absolute(&base.name).unwrap_or_else(|_| base.name.clone());
     let name = if base.name.exists() { name } else { base.name };
     // A model of the hub is called by its commit, too.

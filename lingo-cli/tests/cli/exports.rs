@@ -443,6 +443,23 @@ fn what_stands_beside_an_export_and_contradicts_it_is_refused_by_key() {
     }
 }
 
+/// PEFT's form has no place for rows of tokens.
+#[test]
+fn an_adapter_beside_which_tokens_of_its_own_are_asked_for_is_no_import() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    succeeded(&place.lingo(&["export", "run", "--format", "peft", "--out", "peft"]));
+    let mut manifest = place.json("peft/lingo.json");
+    let model = quickstart("model").display().to_string();
+    for kind in ["one-hot", "kmer"] {
+        manifest["tokenizer"] = kind.into();
+        place.write("peft/lingo.json", manifest.to_string());
+        let output = place.lingo(&["import", "peft", "--base", &model, "--out", "back"]);
+        let parts = ["peft/lingo.json", "tokens of its own", "adapter_model"];
+        refused(&output, &parts);
+        assert!(!place.path("back").exists());
+    }
+}
+
 /// The tensors of an adapter with a head of zeros of another shape.
 fn with_head(adapter: &[u8], shape: &[usize]) -> Vec<u8> {
     let file = safetensors::SafeTensors::deserialize(adapter).unwrap();
