@@ -26,6 +26,9 @@ pub struct ExportArgs {
     /// With peft: write AdaLoRA's factors as plain LoRA of the surviving ranks.
     #[arg(long)]
     pub as_lora: bool,
+    /// With hf: the adapter folded into the model, as it always is.
+    #[arg(long)]
+    pub merged: bool,
     /// With hf: the type of all numbers [default: f32].
     #[arg(long, value_enum)]
     pub dtype: Option<Dtype>,

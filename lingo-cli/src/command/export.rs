@@ -62,6 +62,11 @@ fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()>
     if args.dtype.is_some() {
         bail!("--dtype is for --format hf: an adapter is kept in f32");
     }
+    if args.merged {
+        bail!(
+            "--merged is for --format hf, which writes the whole model; an adapter stays by itself"
+        );
+    }
     let out = &args.out;
     let written = [&[CONFIG_FILE, TENSORS_FILE, BESIDE][..], &TOKENIZER_FILES].concat();
     place::check(checkpoint.path(), out, args.overwrite, &written)?;

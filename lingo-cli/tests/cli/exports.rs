@@ -443,6 +443,20 @@ fn what_stands_beside_an_export_and_contradicts_it_is_refused_by_key() {
     }
 }
 
+#[test]
+fn a_merged_model_may_be_called_so_and_an_adapter_not() {
+    let place = Place::trained("lora", &["--set", "train.epochs=1"]);
+    let export = |format: &str, out: &str| {
+        place.lingo(&[
+            "export", "run", "--format", format, "--merged", "--out", out,
+        ])
+    };
+    succeeded(&export("hf", "merged"));
+    assert!(place.path("merged/model.safetensors").is_file());
+    refused(&export("peft", "adapter"), &["--merged", "--format hf"]);
+    assert!(!place.path("adapter").exists());
+}
+
 /// PEFT's form has no place for rows of tokens.
 #[test]
 fn an_adapter_beside_which_tokens_of_its_own_are_asked_for_is_no_import() {
