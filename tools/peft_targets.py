@@ -1,4 +1,5 @@
-"""Writes tests/fixtures/peft/targets.json: which modules PEFT corrects for settings of an adapter.
+"""Writes tests/fixtures/peft/targets.json and default_targets.json: which modules PEFT corrects for settings of an adapter,
+and for settings that name none.
 
     python tools/peft_targets.py
 """
@@ -6,8 +7,10 @@
 import json
 from pathlib import Path
 
-from peft import LoraConfig
-from peft.tuners.tuners_utils import check_target_module_exists
+import torch
+from peft import AdaLoraConfig, LoraConfig, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer, check_target_module_exists
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 MODULES = [
     f"model.decoder.layers.{layer}.{kind}"
@@ -33,7 +36,36 @@ SETTINGS = [
 ]
 
 
+SIZES = {
+    "hidden_size": 8,
+    "word_embed_proj_dim": 8,
+    "intermediate_size": 16,
+    "ffn_dim": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "vocab_size": 20,
+    "pad_token_id": 1,
+}
+
+
+def by_default(model_type: str, adaptive: bool) -> dict:
+    """What PEFT corrects in a model of a type where `target_modules` is not given; null where it refuses."""
+    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(model_type, **SIZES))
+    modules = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    config = AdaLoraConfig(total_step=10, tinit=1, tfinal=1) if adaptive else LoraConfig()
+    try:
+        adapted = get_peft_model(model, config).base_model.model
+        covered = [name for name, module in adapted.named_modules() if isinstance(module, BaseTunerLayer)]
+    except ValueError:
+        covered = None
+    return {"model_type": model_type, "peft_type": config.peft_type.value, "modules": modules, "covered": covered}
+
+
 def main() -> None:
+    defaults = [by_default(name, adaptive) for name in ("opt", "llama", "bert", "esm") for adaptive in (False, True)]
+    out = Path(__file__).parent.parent / "tests/fixtures/peft/default_targets.json"
+    out.write_text(json.dumps(defaults, indent=1) + "\n")
     cases = []
     for settings in SETTINGS:
         config = LoraConfig(**settings)

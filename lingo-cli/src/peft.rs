@@ -18,10 +18,13 @@ use weights_import::peft::{Factors, PeftAdapter};
 /// What stands behind a matrix's path in the names of our tensors.
 const FACTORS: [&str; 3] = ["P", "Q", "lambda"];
 
-/// What PEFT calls a pretrained model: a path, or a name of the hub without the commit.
-fn base_model(model: &Path) -> String {
+/// What PEFT calls a pretrained model: a path, or a name of the hub, and of the latter the commit.
+fn base_model(model: &Path) -> (String, Option<String>) {
     let name = model.display().to_string();
-    HubId::parse(&name).map_or(name, |id| id.repository())
+    match HubId::parse(&name) {
+        Some(id) => (id.repository(), id.revision().map(str::to_owned)),
+        None => (name, None),
+    }
 }
 
 /// A saved adapter as PEFT has it.
@@ -50,8 +53,10 @@ pub fn to_peft(saved: &Saved) -> Result<PeftAdapter> {
         };
         matrices.insert(path.clone(), Factors { p, q, lambda });
     }
+    let (base_model, revision) = base_model(&manifest.model);
     Ok(PeftAdapter {
-        base_model: Some(base_model(&manifest.model)),
+        base_model: Some(base_model),
+        revision,
         singular_values: manifest.method != Method::Lora,
         scale: manifest.scale,
         dropout: 0.0,

@@ -128,6 +128,12 @@ fn a_run_on_a_model_of_the_hub_is_that_on_its_folder_and_needs_no_network_after(
     same(&again, &scores);
     let output = offline(&place, &[&eval[..], &["--base", ID]].concat());
     succeeded(&output);
+    // PEFT finds the same model by two keys.
+    let export = ["export", "run", "--format", "peft", "--out", "peft"];
+    succeeded(&offline(&place, &export));
+    let config = place.json("peft/adapter_config.json");
+    assert_eq!(config["base_model_name_or_path"], ID);
+    assert_eq!(config["revision"], COMMIT);
     let repeated = ["train", "run/config.toml", "--out", "again"];
     succeeded(&offline(&place, &repeated));
     let result = place.json("again/result.json");

@@ -90,6 +90,8 @@ impl Factors {
 pub struct PeftAdapter {
     /// The pretrained model, as the file names it.
     pub base_model: Option<String>,
+    /// Its commit, branch or tag on the hub, where the file names one.
+    pub revision: Option<String>,
     /// Whether it is AdaLoRA, with λ, rather than LoRA.
     pub singular_values: bool,
     /// What every correction is multiplied with.

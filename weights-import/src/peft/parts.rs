@@ -39,6 +39,12 @@ impl Parts {
             let data = tensor
                 .read(&contents.files)
                 .map_err(|reason| unfit(folder, &tensor.source, reason))?;
+            if let Some(number) = data.iter::<f32>().find(|number| !number.is_finite()) {
+                let reason = format!(
+                    "it holds {number}, and no score can come of it: the training diverged or the file is damaged"
+                );
+                return Err(unfit(folder, &tensor.source, reason));
+            }
             let name = tensor.source.strip_prefix(PREFIX).unwrap_or(&tensor.source);
             let before = match factor(name) {
                 Some((module, which)) => {

@@ -83,7 +83,7 @@ impl PeftAdapter {
             true => None,
             false => Some(file.optional_size("r")?.unwrap_or(8)),
         };
-        let targets = Targets::read(&file)?;
+        let targets = Targets::read(&file, model.model_type(), singular_values)?;
         let divisor: Box<dyn Fn(usize) -> f64> = if singular_values {
             let initial = file.optional_size("init_r")?.unwrap_or(12) as f64 + RANK_EPSILON;
             Box::new(move |_| initial)
@@ -95,6 +95,7 @@ impl PeftAdapter {
 
         let mut parts = Parts::read(folder, model)?;
         let base_model = file.text("base_model_name_or_path")?.map(str::to_owned);
+        let revision = file.text("revision")?.map(str::to_owned);
         let known = |name: &str| !paper_names_of(name, model.paper_names()).is_empty();
         if let Some(module) = parts.modules.values().next()
             && !parts.modules.keys().any(|path| known(path))
@@ -110,14 +111,8 @@ impl PeftAdapter {
         let modules = parts.modules.clone();
         for (path, module) in modules.clone() {
             let factors = parts.factors(folder, &path, singular_values)?;
-            if targets
-                .as_ref()
-                .is_some_and(|targets| !targets.cover(&module))
-            {
-                let reason = format!(
-                    "target_modules in {CONFIG_FILE} does not name its matrix, which PEFT would leave as it is"
-                );
-                return Err(unfit(folder, &path, reason));
+            if let Some(targets) = targets.as_ref().filter(|targets| !targets.cover(&module)) {
+                return Err(unfit(folder, &path, targets.reason()));
             }
             if factors.rank() == 0 {
                 continue; // pruned altogether
@@ -159,6 +154,7 @@ impl PeftAdapter {
             .collect();
         Ok(Self {
             base_model,
+            revision,
             singular_values,
             scale,
             dropout: file.probability("lora_dropout", 0.0)?,

@@ -3,6 +3,7 @@
 use regex::Regex;
 use serde_json::Value;
 
+use super::CONFIG_FILE;
 use super::read::whole;
 use crate::error::ImportError;
 use crate::json::JsonFile;
@@ -13,6 +14,19 @@ pub(super) struct Targets {
     excluded: Option<Names>,
     /// Numbers of layers, and what stands before them in a name.
     layers: Option<(Vec<u64>, Vec<Regex>)>,
+    /// Whether the configuration names none, and these are PEFT's own choice.
+    are_default: bool,
+}
+
+/// What PEFT corrects where the configuration names nothing: `TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING` and, with
+/// singular values, the one of AdaLoRA, in its `utils/constants.py`.
+fn by_default(model_type: &str, singular_values: bool) -> Option<&'static [&'static str]> {
+    match (model_type, singular_values) {
+        ("opt", true) => Some(&["q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"]),
+        ("opt" | "llama", _) => Some(&["q_proj", "v_proj"]),
+        ("bert", _) => Some(&["query", "value"]),
+        _ => None,
+    }
 }
 
 /// Modules by name.
@@ -24,8 +38,13 @@ enum Names {
 }
 
 impl Targets {
-    /// None where the configuration does not say, or says it by an expression of a kind that only Python knows.
-    pub(super) fn read(file: &JsonFile) -> Result<Option<Self>, ImportError> {
+    /// Those for a model of a type. None where the configuration means all, or says it by an expression of a kind that only
+    /// Python knows.
+    pub(super) fn read(
+        file: &JsonFile,
+        model_type: &str,
+        singular_values: bool,
+    ) -> Result<Option<Self>, ImportError> {
         let is_all = |value: &Value| {
             let text = value.as_str();
             text.is_some_and(|text| text.eq_ignore_ascii_case("all-linear"))
@@ -33,11 +52,22 @@ impl Targets {
         if file.get("target_modules").is_some_and(is_all) {
             return Ok(None);
         }
-        let (Some(Some(named)), Some(excluded)) = (
+        let (Some(named), Some(excluded)) = (
             Names::read(file, "target_modules")?,
             Names::read(file, "exclude_modules")?,
         ) else {
             return Ok(None);
+        };
+        let are_default = named.is_none();
+        let named = match (named, by_default(model_type, singular_values)) {
+            (Some(named), _) => named,
+            (None, Some(names)) => Names::Ends(names.iter().copied().map(String::from).collect()),
+            (None, None) => {
+                let expected = format!(
+                    "names of modules, as PEFT has no choice of its own for a model of type {model_type}"
+                );
+                return Err(file.bad("target_modules", expected));
+            }
         };
         let expected = "a whole number, or a list of them";
         let layers = match file.get("layers_to_transform") {
@@ -64,6 +94,7 @@ impl Targets {
             named,
             excluded,
             layers: (!layers.is_empty()).then_some((layers, before)),
+            are_default,
         }))
     }
 
@@ -81,6 +112,19 @@ impl Targets {
         let number = before.iter().find_map(|before| before.captures(module));
         let number = number.and_then(|found| found.get(1)?.as_str().parse().ok());
         number.is_some_and(|number: u64| layers.contains(&number))
+    }
+
+    /// Why a module is not covered.
+    pub(super) fn reason(&self) -> String {
+        match &self.named {
+            Names::Ends(names) if self.are_default => format!(
+                "target_modules in {CONFIG_FILE} names nothing, and PEFT then corrects {} alone",
+                names.join(", ")
+            ),
+            _ => format!(
+                "target_modules in {CONFIG_FILE} does not name its matrix, which PEFT would leave as it is"
+            ),
+        }
     }
 
     fn exclude(&self, module: &str) -> bool {
@@ -152,10 +196,18 @@ mod tests {
     use super::*;
 
     fn targets(settings: &Value) -> Result<Option<Targets>, ImportError> {
+        targets_for(settings, "opt", false)
+    }
+
+    fn targets_for(
+        settings: &Value,
+        model_type: &str,
+        singular_values: bool,
+    ) -> Result<Option<Targets>, ImportError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("adapter_config.json");
         std::fs::write(&path, settings.to_string()).unwrap();
-        Targets::read(&JsonFile::open(&path).unwrap())
+        Targets::read(&JsonFile::open(&path).unwrap(), model_type, singular_values)
     }
 
     /// `tools/peft_targets.py` asks PEFT.
@@ -175,11 +227,43 @@ mod tests {
         }
     }
 
+    /// `tools/peft_targets.py` asks PEFT.
+    #[test]
+    fn where_nothing_is_named_modules_are_covered_as_by_peft() {
+        let fixture = "../tests/fixtures/peft/default_targets.json";
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(fixture);
+        let fixture: Value = serde_json::from_slice(&std::fs::read(fixture).unwrap()).unwrap();
+        let cases = fixture.as_array().unwrap();
+        assert_eq!(cases.len(), 8);
+        let mut refused = 0;
+        for case in cases {
+            let singular_values = case["peft_type"] == "ADALORA";
+            let model_type = case["model_type"].as_str().unwrap();
+            for nothing in [
+                serde_json::json!({}),
+                serde_json::json!({"target_modules": null}),
+            ] {
+                let found = targets_for(&nothing, model_type, singular_values);
+                let Some(covered) = texts(&case["covered"]) else {
+                    let error = found.map(|_| ()).unwrap_err().to_string();
+                    let parts = ["`target_modules`", model_type];
+                    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+                    refused += 1;
+                    continue;
+                };
+                let targets = found.unwrap().unwrap();
+                let modules = texts(&case["modules"]).unwrap();
+                let found = modules.iter().filter(|module| targets.cover(module));
+                assert_eq!(found.cloned().collect::<Vec<_>>(), covered, "{case}");
+                assert!(targets.reason().contains("names nothing"));
+            }
+        }
+        assert_eq!(refused, 4, "ESM by either method");
+    }
+
     #[test]
     fn what_cannot_be_judged_is_not_and_what_is_no_setting_is_refused() {
         for settings in [
-            serde_json::json!({}),
-            serde_json::json!({"target_modules": null}),
             serde_json::json!({"target_modules": "all-linear"}),
             // Python's expressions can look ahead.
             serde_json::json!({"target_modules": "^(?!.*fc).*proj$"}),

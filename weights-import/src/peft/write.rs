@@ -74,6 +74,7 @@ impl PeftAdapter {
         let highest = self.highest_rank();
         let mut config = json!({
             "base_model_name_or_path": self.base_model,
+            "revision": self.revision,
             "bias": "none",
             "fan_in_fan_out": false,
             "inference_mode": true,

@@ -212,10 +212,46 @@ fn matrices_that_contradict_the_targets_are_refused() {
         json!(".*decoder.*(fc1|fc2|q_proj|v_proj)"),
         json!("(?!lm_head).*"),
         json!("all-linear"),
-        json!(null),
     ] {
         let folder = with("lora", "target_modules", targets);
         PeftAdapter::open(folder.path(), &model).unwrap();
+    }
+}
+
+#[test]
+fn where_no_targets_are_named_an_adapter_is_of_those_that_peft_then_takes() {
+    let folder = with("lora", "target_modules", json!(null));
+    let parts = ["`layers.0.fc1`", "names nothing", "q_proj, v_proj alone"];
+    refused(folder.path(), &model(), &parts);
+    // With singular values PEFT takes all of OPT's, and this one lacks some.
+    let folder = with("adalora", "target_modules", json!(null));
+    let parts = [CONFIG_FILE, "`target_modules`", "unlike `k_proj`"];
+    refused(folder.path(), &model(), &parts);
+}
+
+#[test]
+fn tensors_that_no_score_can_come_of_are_refused_by_name() {
+    let name = "base_model.model.model.decoder.layers.0.fc1.lora_B.weight";
+    for (number, said) in [
+        (f32::NAN, "NaN"),
+        (f32::INFINITY, "inf"),
+        (f32::NEG_INFINITY, "-inf"),
+    ] {
+        let folder = copy("lora");
+        let path = folder.path().join(TENSORS_FILE);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = {
+            let file = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let data = file.tensor(name).unwrap().data();
+            data.as_ptr() as usize - bytes.as_ptr() as usize + data.len() - 4
+        };
+        bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        refused(
+            folder.path(),
+            &model(),
+            &[TENSORS_FILE, name, &format!("holds {said},")],
+        );
     }
 }
 
