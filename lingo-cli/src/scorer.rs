@@ -22,6 +22,7 @@ use crate::base::{note_other_tokens, open_base};
 use crate::beside;
 use crate::device::{Selected, select};
 use crate::hub::{Located, locate};
+use crate::whole::check_tensors;
 use crate::{say, tokenising};
 
 /// Batches that are scored at the same time, where there are threads for them.
@@ -151,6 +152,7 @@ impl Scorer {
             masters: false,
             seed: 0,
         };
+        check_tensors(&mut checkpoint, Some(outputs), &selected.device)?;
         let backbone = load_backbone(&mut checkpoint, &text, selected, loading)?;
         let head = checkpoint.config().head();
         let mut loader = Loader::new(&mut checkpoint, &selected.device, None);
@@ -222,10 +224,10 @@ impl Scorer {
 
 /// An adapter on the whole of its model, whatever the inputs are.
 pub fn apply(saved: &Saved, checkpoint: &mut Checkpoint, device: &Device) -> Result<Classifier> {
+    check_tensors(checkpoint, None, device)?;
     let config = checkpoint.config().clone();
     let mut loader = Loader::new(checkpoint, device, None);
     let backbone = Pretrained::load(&config, &mut loader)?;
-    checkpoint.check_complete()?;
     Ok(saved.put_on(backbone, config.head())?)
 }
 
@@ -349,6 +351,8 @@ pub fn load_backbone(
             selected.name
         );
     }
+    // Before much is read for nothing.
+    check_tensors(checkpoint, None, &device)?;
     let rows: Option<Vec<u32>> = text.rows().map(<[u32]>::to_vec);
     let added = AddedTokens {
         count: text.added,
@@ -361,7 +365,5 @@ pub fn load_backbone(
         true => loader.with_masters(),
         false => loader,
     };
-    let backbone = Pretrained::load(&config, &mut loader)?;
-    checkpoint.check_complete()?;
-    Ok(backbone)
+    Ok(Pretrained::load(&config, &mut loader)?)
 }

@@ -115,6 +115,7 @@ fn named<'a>(tensors: &'a Tensors, end: &str) -> &'a String {
 #[test]
 fn a_model_that_is_not_what_its_configuration_says_is_told_before_anything_is_written() {
     let place = Place::new();
+    place.run_file("lora");
     let without = |ends: &'static [&str]| {
         move |tensors: &mut Tensors| {
             for end in ends {
@@ -161,5 +162,9 @@ fn a_model_that_is_not_what_its_configuration_says_is_told_before_anything_is_wr
         for part in ["type        opt", "tokenizer   ", "bp a token of DNA"] {
             assert!(shown.contains(part), "{shown}");
         }
+        // Whoever would use it hears the same.
+        let set = format!("model={model}");
+        refused(&place.lingo(&["train", "run.toml", "--set", &set]), parts);
+        assert!(!place.path("runs").exists());
     }
 }
