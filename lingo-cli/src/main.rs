@@ -17,6 +17,7 @@ mod picture;
 mod progress;
 mod scorer;
 mod signals;
+mod table;
 mod tokenising;
 mod whole;
 

@@ -9,6 +9,7 @@ use lingo_train::metric::MetricName;
 
 use crate::args::{CompareArgs, TableFormat};
 use crate::picture::Picture;
+use crate::table::Table;
 
 /// Prints a table of finished runs.
 pub fn run(args: &CompareArgs) -> Result<()> {
@@ -53,55 +54,44 @@ fn settings(rows: &[Row]) -> Vec<&str> {
 
 fn markdown(rows: &[Row], metrics: &[MetricName]) {
     let settings = settings(rows);
-    let memory = rows.iter().any(|row| row.peak_memory_mib.is_some());
-    let flops = rows.iter().any(|row| row.flops.is_some());
-    let mut header = vec!["task", "model", "method"];
-    header.extend(&settings);
-    header.extend(["runs", "trained parameters"]);
-    let titles: Vec<String> = metrics
-        .iter()
-        .map(|metric| format!("test {metric}"))
-        .collect();
-    header.extend(titles.iter().map(String::as_str));
-    header.push("steps");
-    header.extend(flops.then_some("FLOPs"));
-    header.push("s");
-    header.extend(memory.then_some("MiB"));
-    let line = |cells: &[&str]| result!("| {} |", cells.join(" | "));
-    line(&header);
-    let text = 3 + settings.len();
-    let rule = (0..header.len()).map(|column| if column < text { "---" } else { "--:" });
-    line(&rule.collect::<Vec<_>>());
-    for row in rows {
-        let mut cells = vec![
-            row.name.task.clone(),
-            row.name.model.clone(),
-            row.name.method.clone(),
-        ];
-        cells.extend(settings.iter().map(|key| setting(row, key)));
-        cells.push(row.seeds.len().to_string());
-        cells.push(row.trainable_parameters.to_string());
-        cells.extend(metrics.iter().map(|metric| score(row, *metric)));
-        cells.push(format!("{:.0}", row.steps.mean));
-        if flops {
-            cells.push(
-                row.flops
-                    .map_or(String::new(), |flops| format!("{:.2e}", flops.mean)),
-            );
-        }
-        cells.push(rounded(row.train_secs));
-        if memory {
-            cells.push(row.peak_memory_mib.map_or(String::new(), rounded));
-        }
-        line(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut table = Table::default();
+    table.text("task", rows.iter().map(|row| row.name.task.clone()));
+    table.text("model", rows.iter().map(|row| row.name.model.clone()));
+    table.text("method", rows.iter().map(|row| row.name.method.clone()));
+    for key in settings {
+        table.text(key, rows.iter().map(|row| setting(row, key)));
     }
+    table.numbers("runs", rows.iter().map(|row| row.seeds.len().to_string()));
+    add_figures(&mut table, rows, metrics);
+    if rows.iter().any(|row| row.peak_memory_mib.is_some()) {
+        let cell = |row: &Row| row.peak_memory_mib.map_or(String::new(), rounded);
+        table.numbers("MiB", rows.iter().map(cell));
+    }
+    result!("{table}");
+}
+
+/// Adds the columns of what was trained and what came out.
+pub fn add_figures(table: &mut Table, rows: &[Row], metrics: &[MetricName]) {
+    let cells = |of: fn(&Row) -> String| rows.iter().map(of);
+    let parameters = |row: &Row| row.trainable_parameters.to_string();
+    table.numbers("trained parameters", cells(parameters));
+    for metric in metrics {
+        let title = format!("test {metric}");
+        table.numbers(&title, rows.iter().map(|row| score(row, *metric)));
+    }
+    table.numbers("steps", cells(|row| format!("{:.0}", row.steps.mean)));
+    if rows.iter().any(|row| row.flops.is_some()) {
+        let flops = |row: &Row| row.flops.map(|flops| format!("{:.2e}", flops.mean));
+        table.numbers(
+            "FLOPs",
+            rows.iter().map(|row| flops(row).unwrap_or_default()),
+        );
+    }
+    table.numbers("s", cells(|row| rounded(row.train_secs)));
 }
 
 fn setting(row: &Row, key: &str) -> String {
-    // A bar would end the cell.
-    row.settings
-        .get(key)
-        .map_or(String::new(), |value| value.replace('|', "\\|"))
+    row.settings.get(key).cloned().unwrap_or_default()
 }
 
 fn score(row: &Row, metric: MetricName) -> String {
@@ -119,6 +109,7 @@ fn score(row: &Row, metric: MetricName) -> String {
 fn rounded(Spread { mean, sd, .. }: Spread) -> String {
     match sd {
         Some(sd) => format!("{mean:.0} ± {sd:.0}"),
+        None if mean < 10.0 => format!("{mean:.1}"),
         None => format!("{mean:.0}"),
     }
 }
@@ -138,8 +129,7 @@ fn csv(rows: &[Row], metrics: &[MetricName]) -> Result<()> {
     for row in rows {
         let name = &row.name;
         let mut cells = vec![name.task.clone(), name.model.clone(), name.method.clone()];
-        let value = |key: &&str| row.settings.get(*key).cloned().unwrap_or_default();
-        cells.extend(settings.iter().map(value));
+        cells.extend(settings.iter().map(|key| setting(row, key)));
         cells.extend([row.seeds.len(), row.trainable_parameters].map(|count| count.to_string()));
         let of_test = metrics.iter().map(|metric| row.test[metric.name()]);
         let others = [
