@@ -1,4 +1,4 @@
-//! Progress as plain lines, for output that is no terminal.
+//! The progress of a run, as Burn's trainer tells it, in the few events that are shown.
 
 use std::time::{Duration, Instant};
 
@@ -14,23 +14,79 @@ use lingo_train::record::SKIPPED;
 /// Time between two lines of the same round.
 const INTERVAL: Duration = Duration::from_secs(20);
 
-/// Writes a line now and then, and one an evaluation, to standard error.
-pub struct Plain {
-    started: Instant,
-    written: Instant,
-    rounds: usize,
-    round: usize,
+/// What happens in a run.
+pub enum Event {
+    /// A batch was trained on, or evaluated.
+    Batch {
+        /// Whether it was trained on.
+        trained: bool,
+        /// Batches of the round so far.
+        done: usize,
+        /// Batches of the round.
+        total: usize,
+    },
+    /// The first step was skipped.
+    Skipped,
+    /// Dev was evaluated: the name of the metric and its value.
+    Evaluated {
+        /// The metric that chooses.
+        name: String,
+        /// Its value, as it is shown.
+        value: String,
+    },
+}
+
+/// How far a run is.
+#[derive(Default)]
+pub struct Position {
+    /// Rounds of the run, an evaluation at the end of each.
+    pub rounds: usize,
+    /// The one under way, from 1.
+    pub round: usize,
+    /// The training loss as it is shown.
+    pub loss: Option<String>,
+}
+
+/// Whoever shows a run.
+pub trait Listener: Send + Sync + 'static {
+    /// Shows what happened.
+    fn hear(&mut self, event: Event, at: &Position);
+}
+
+/// Hears the trainer, and tells a listener.
+pub struct Told<L> {
+    listener: L,
+    at: Position,
     split: Option<Split>,
-    loss: Option<String>,
     /// Whether it was said that a step was skipped.
     skipped: bool,
-    dev: Option<(String, String)>,
+    dev: Option<String>,
     name: Option<String>,
 }
 
 struct Split {
     train: bool,
     total: usize,
+}
+
+impl<L: Listener> Told<L> {
+    /// Before anything has happened.
+    pub fn new(listener: L) -> Self {
+        Self {
+            listener,
+            at: Position::default(),
+            split: None,
+            skipped: false,
+            dev: None,
+            name: None,
+        }
+    }
+}
+
+/// A run as plain lines on standard error: one now and then, and one an evaluation.
+pub struct Plain {
+    started: Instant,
+    written: Instant,
 }
 
 impl Plain {
@@ -40,13 +96,6 @@ impl Plain {
         Self {
             started: now,
             written: now,
-            rounds: 0,
-            round: 1,
-            split: None,
-            loss: None,
-            skipped: false,
-            dev: None,
-            name: None,
         }
     }
 
@@ -54,6 +103,37 @@ impl Plain {
         let secs = self.started.elapsed().as_secs();
         note!("[{:>3}:{:02}] {text}", secs / 60, secs % 60);
         self.written = Instant::now();
+    }
+}
+
+impl Listener for Plain {
+    fn hear(&mut self, event: Event, at: &Position) {
+        let Position { rounds, round, .. } = at;
+        let loss = at.loss.as_deref();
+        match event {
+            Event::Batch { .. } if self.written.elapsed() < INTERVAL => {}
+            Event::Batch {
+                trained,
+                done,
+                total,
+            } => {
+                let what = match (trained, loss) {
+                    (true, Some(loss)) => format!("batch {done} of {total}, loss {loss}"),
+                    (true, None) => format!("batch {done} of {total}"),
+                    (false, _) => format!("evaluating, batch {done} of {total}"),
+                };
+                self.line(&format!("round {round} of {rounds}: {what}"));
+            }
+            Event::Skipped => {
+                self.line(&format!("round {round}: loss {}", loss.unwrap_or_default()));
+            }
+            Event::Evaluated { name, value } => {
+                let loss = loss.unwrap_or("unknown");
+                let text =
+                    format!("round {round} of {rounds}: training loss {loss}; dev {name} {value}");
+                self.line(&text);
+            }
+        }
     }
 }
 
@@ -65,19 +145,18 @@ fn text(state: &MetricState) -> String {
     }
 }
 
-impl MetricsRendererTraining for Plain {
+impl<L: Listener> MetricsRendererTraining for Told<L> {
     fn update_train(&mut self, state: MetricState) {
         let text = text(&state);
         let skipped = text.contains(SKIPPED) && !std::mem::replace(&mut self.skipped, true);
+        self.at.loss = Some(text);
         if skipped {
-            self.line(&format!("round {}: loss {text}", self.round));
+            self.listener.hear(Event::Skipped, &self.at);
         }
-        self.loss = Some(text);
     }
 
     fn update_valid(&mut self, state: MetricState) {
-        let name = self.name.clone().unwrap_or_default();
-        self.dev = Some((name, text(&state)));
+        self.dev = Some(text(&state));
     }
 
     fn on_train_end(
@@ -88,13 +167,13 @@ impl MetricsRendererTraining for Plain {
     }
 }
 
-impl TrainingProgressLogger for Plain {
+impl<L: Listener> TrainingProgressLogger for Told<L> {
     fn start(&mut self, total: usize, first: usize, _items: Option<usize>, _label: Option<&str>) {
-        (self.rounds, self.round) = (total, first);
+        (self.at.rounds, self.at.round) = (total, first);
     }
 
     fn update_epoch(&mut self, round: usize) {
-        self.round = round + 1;
+        self.at.round = round + 1;
     }
 
     fn start_split(&mut self, split: &str, total: usize) {
@@ -103,19 +182,14 @@ impl TrainingProgressLogger for Plain {
     }
 
     fn update_split(&mut self, done: usize) {
-        if self.written.elapsed() < INTERVAL {
-            return;
+        if let Some(Split { train, total }) = &self.split {
+            let batch = Event::Batch {
+                trained: *train,
+                done,
+                total: *total,
+            };
+            self.listener.hear(batch, &self.at);
         }
-        let Some(Split { train, total }) = &self.split else {
-            return;
-        };
-        let what = match (train, &self.loss) {
-            (true, Some(loss)) => format!("batch {done} of {total}, loss {loss}"),
-            (true, None) => format!("batch {done} of {total}"),
-            (false, _) => format!("evaluating, batch {done} of {total}"),
-        };
-        let text = format!("round {} of {}: {what}", self.round, self.rounds);
-        self.line(&text);
     }
 
     fn end_split(&mut self) {
@@ -123,19 +197,15 @@ impl TrainingProgressLogger for Plain {
         if trained {
             return;
         }
-        if let Some((name, value)) = self.dev.take() {
-            let loss = self.loss.as_deref().unwrap_or("unknown");
+        if let Some(value) = self.dev.take() {
             // Burn's words for a value that is not a number.
-            let value = if value.contains("N/A") {
-                "undefined"
-            } else {
-                &value
+            let value = match value.contains("N/A") {
+                true => "undefined".to_owned(),
+                false => value,
             };
-            let text = format!(
-                "round {} of {}: training loss {loss}; dev {name} {value}",
-                self.round, self.rounds
-            );
-            self.line(&text);
+            let name = self.name.clone().unwrap_or_default();
+            self.listener
+                .hear(Event::Evaluated { name, value }, &self.at);
         }
     }
 
@@ -145,11 +215,11 @@ impl TrainingProgressLogger for Plain {
 }
 
 // Nothing is evaluated through Burn's evaluator.
-impl MetricsRendererEvaluation for Plain {
+impl<L: Listener> MetricsRendererEvaluation for Told<L> {
     fn update_test(&mut self, _name: EvaluationName, _state: MetricState) {}
 }
 
-impl EvaluationProgressLogger for Plain {
+impl<L: Listener> EvaluationProgressLogger for Told<L> {
     fn start_global_progress(&mut self, _tests: usize) {}
     fn start_test(&mut self, _name: &str, _total: usize) {}
     fn update_test_progress(&mut self, _done: usize) {}
@@ -158,7 +228,7 @@ impl EvaluationProgressLogger for Plain {
     fn log_event_evaluation(&mut self, _event: String) {}
 }
 
-impl MetricsRenderer for Plain {
+impl<L: Listener> MetricsRenderer for Told<L> {
     fn manual_close(&mut self) {}
 
     fn register_metric(&mut self, definition: MetricDefinition) {

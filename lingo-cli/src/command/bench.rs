@@ -7,7 +7,7 @@ use lingo_train::bench::measure_loader;
 use lingo_train::config::RunConfig;
 use weights_import::Checkpoint;
 
-use super::train::{load_config, load_task, prepare};
+use super::train::{Prepared, load_config, load_task, prepare};
 use crate::args::BenchArgs;
 use crate::hub::locate;
 use crate::scorer::text;
@@ -18,8 +18,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if args.loader {
         return loader(&config);
     }
-    let (run, selected) = prepare(config)?;
-    note!("{run}");
+    let prepared = prepare(config)?;
+    note!("{prepared}");
+    let Prepared { run, selected, .. } = prepared;
     let asked = args.warmup + args.steps;
     if run.total_steps() < asked as u64 {
         bail!(

@@ -2,6 +2,7 @@
 
 mod resume;
 
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -23,64 +24,27 @@ use crate::base::{note_other_tokens, note_other_weights};
 use crate::dashboard::Dashboard;
 use crate::device::{Selected, select};
 use crate::hub::locate;
-use crate::progress::Plain;
+use crate::progress::{Plain, Told};
 use crate::scorer::{Loading, load_backbone, text};
 use crate::signals::stop_on_signals;
 use crate::{say, tokenising};
 
 /// Fine-tunes a model as the run file says, or goes on with a run that was stopped.
 pub fn run(args: &TrainArgs) -> Result<()> {
-    match &args.resume {
+    let (config, dir, start) = match &args.resume {
         Some(dir) => {
-            let (config, found, lock) = resume::open(dir, &args.run)?;
-            let start = Start::Found(Box::new(found), lock);
-            train(config, dir, start, args)
+            let (config, start) = go_on(dir, &args.run)?;
+            (config, dir.clone(), start)
         }
-        None => begin(args),
-    }
-}
-
-fn begin(args: &TrainArgs) -> Result<()> {
-    let mut config = load_config(&args.run)?;
-    let dir = run_folder(args.out.as_ref(), config.output.dir.as_ref(), &args.run);
-    WRITTEN.check(&dir, args.overwrite)?;
-    // Taken at once where it is there; another is made once there is something to put into it.
-    let lock = dir.is_dir().then(|| RunLock::take(&dir)).transpose()?;
-    // The resolved file says where the run went, so that repeating it does not write elsewhere.
-    let place = std::path::absolute(&dir);
-    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
-    let start = Start::New {
-        overwrite: args.overwrite,
-        lock,
+        None => {
+            let config = load_config(&args.run)?;
+            let dir = run_folder(args.out.as_ref(), config.output.dir.as_ref(), &args.run);
+            let (config, start) = begin(config, &dir, args.overwrite)?;
+            (config, dir, start)
+        }
     };
-    train(config, &dir, start, args)
-}
-
-/// Where a run begins.
-enum Start {
-    /// At its first step, in a folder that is held if it was there.
-    New {
-        overwrite: bool,
-        lock: Option<RunLock>,
-    },
-    /// At a checkpoint, in a folder that is held.
-    Found(Box<Found>, RunLock),
-}
-
-/// Trains in a run folder: from the beginning, or from a checkpoint that was found in it.
-fn train(config: RunConfig, dir: &Path, start: Start, args: &TrainArgs) -> Result<()> {
-    let (run, selected) = prepare(config)?;
-    note!(
-        "{run}\ndevice      {}\nrun folder  {}",
-        selected.name,
-        dir.display()
-    );
-
-    let (resume, lock) = match start {
-        Start::Found(found, lock) => (Some(*found), lock),
-        Start::New { overwrite, lock } => (None, WRITTEN.make(dir, overwrite, lock)?),
-    };
-    warn_of_sharing(&lock, dir);
+    let prepared = prepare(config)?;
+    note!("{prepared}\nrun folder  {}", dir.display());
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
     let dashboard = !args.plain && !say::is_quiet() && std::io::stdout().is_terminal();
@@ -89,9 +53,61 @@ fn train(config: RunConfig, dir: &Path, start: Start, args: &TrainArgs) -> Resul
             note!("stop        Ctrl-C, or q and then s in the dashboard");
             Box::new(Dashboard::new(stop.clone()))
         }
-        false => Box::new(Plain::new()),
+        false => Box::new(Told::new(Plain::new())),
     };
-    let result = run.train(Surroundings {
+    let result = train(prepared, &dir, start, renderer, stop)?;
+    match args.json {
+        true => result!("{}", String::from_utf8(result.to_json())?.trim_end()),
+        false => report(&result, &dir),
+    }
+    Ok(())
+}
+
+/// Where a run begins.
+pub enum Start {
+    /// At its first step, in a folder that is held if it was there.
+    New {
+        /// Whether a run that is there is replaced.
+        overwrite: bool,
+        /// The folder.
+        lock: Option<RunLock>,
+    },
+    /// At a checkpoint, in a folder that is held.
+    Found(Box<Found>, RunLock),
+}
+
+/// A run from its first step, in a folder that is checked to be free for it.
+pub fn begin(mut config: RunConfig, dir: &Path, overwrite: bool) -> Result<(RunConfig, Start)> {
+    WRITTEN.check(dir, overwrite)?;
+    // Taken at once where it is there; another is made once there is something to put into it.
+    let lock = dir.is_dir().then(|| RunLock::take(dir)).transpose()?;
+    // The resolved file says where the run went, so that repeating it does not write elsewhere.
+    let place = std::path::absolute(dir);
+    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
+    Ok((config, Start::New { overwrite, lock }))
+}
+
+/// A run from the newest checkpoint in its folder.
+pub fn go_on(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Start)> {
+    let (config, found, lock) = resume::open(dir, args)?;
+    Ok((config, Start::Found(Box::new(found), lock)))
+}
+
+/// Trains in a run folder: from the beginning, or from a checkpoint that was found in it.
+pub fn train(
+    prepared: Prepared,
+    dir: &Path,
+    start: Start,
+    renderer: Box<dyn MetricsRenderer>,
+    stop: StopRequest,
+) -> Result<RunResult> {
+    let (resume, lock) = match start {
+        Start::Found(found, lock) => (Some(*found), lock),
+        Start::New { overwrite, lock } => (None, WRITTEN.make(dir, overwrite, lock)?),
+    };
+    warn_of_sharing(&lock, dir);
+    let Prepared { run, selected, .. } = prepared;
+    Ok(run.train(Surroundings {
         compute: selected.compute,
         device_name: selected.name,
         dir: dir.to_owned(),
@@ -99,12 +115,7 @@ fn train(config: RunConfig, dir: &Path, start: Start, args: &TrainArgs) -> Resul
         resume,
         renderer,
         stop,
-    })?;
-    match args.json {
-        true => result!("{}", String::from_utf8(result.to_json())?.trim_end()),
-        false => report(&result, dir),
-    }
-    Ok(())
+    })?)
 }
 
 /// Reads a run file with what replaces its keys, and says what in it is idle.
@@ -135,17 +146,41 @@ fn refuse_pretraining(files: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
+/// A run that is ready, and what it was made of.
+pub struct Prepared {
+    /// The run.
+    pub run: Run,
+    /// Where it computes.
+    pub selected: Selected,
+    model: String,
+}
+
+impl fmt::Display for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            run,
+            selected,
+            model,
+        } = self;
+        write!(
+            f,
+            "model       {model}\n{run}\ndevice      {}",
+            selected.name
+        )
+    }
+}
+
 /// Loads data and model, and makes them a run.
-pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
+pub fn prepare(mut config: RunConfig) -> Result<Prepared> {
     let selected = select(&config.device)?;
     selected.check_precision(config.train.precision)?;
     let model = locate(&config.model)?;
     config.model = model.name;
     let mut checkpoint = Checkpoint::open(&model.path)?;
-    let model_type = checkpoint.config().model_type();
-    note!(
-        "model       {} ({model_type}, {})",
+    let model = format!(
+        "{} ({}, {})",
         config.model.display(),
+        checkpoint.config().model_type(),
         checkpoint.format()
     );
     let text = text(&checkpoint)?;
@@ -167,7 +202,11 @@ pub fn prepare(mut config: RunConfig) -> Result<(Run, Selected)> {
     let run = run
         .with_model_files(checkpoint.files())
         .with_base(checkpoint.sample(), tokens);
-    Ok((run, selected))
+    Ok(Prepared {
+        run,
+        selected,
+        model,
+    })
 }
 
 /// Reads and tokenises the data; large files take a while, and a bar tells how far they are.
