@@ -10,7 +10,9 @@ use clap::{Parser, Subcommand};
 
 pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
 pub use figures::{CompareArgs, DevicesArgs, FlopsArgs, TableFormat};
-pub use run::{BenchArgs, CheckArgs, ConfigVerb, PretrainArgs, RunArgs, ShowArgs, TrainArgs};
+pub use run::{
+    BenchArgs, CheckArgs, ConfigVerb, DemoArgs, PretrainArgs, RunArgs, ShowArgs, TrainArgs,
+};
 pub use scoring::{EvalArgs, InspectArgs, LoadArgs, PredictArgs};
 pub use shell::{CompletionsArgs, ManArgs};
 
@@ -21,6 +23,7 @@ pub use shell::{CompletionsArgs, ManArgs};
 #[derive(Debug, Parser)]
 #[command(name = "lingo", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
+  lingo demo
   lingo train configs/quickstart.toml
   lingo train run.toml --set adapter.method=lora --set train.learning_rate=3e-4 --device wgpu
   lingo train configs/task/h3.toml configs/model/opt-125m.toml configs/method/lingo.toml
@@ -37,6 +40,8 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Train a small language model to tell genes of yeast by every method, in some minutes, and compare them.
+    Demo(DemoArgs),
     /// Fine-tune a model as a run file says, select on dev, look at test once.
     Train(TrainArgs),
     /// Pretrain a language model on a corpus of your own, from random weights.

@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         say::keep_quiet();
     }
     let outcome = match args.verb {
+        Verb::Demo(args) => command::demo::run(&args),
         Verb::Train(args) => command::train::run(&args),
         Verb::Pretrain(args) => command::pretrain::run(&args),
         Verb::Eval(args) => command::eval::run(&args),

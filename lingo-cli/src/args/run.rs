@@ -59,6 +59,34 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
+/// Arguments of `demo`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The folder holds configs/ (the model, the task and the run files, to be read, changed and trained by \
+`lingo train`), a run folder for each method and seed, demo.svg and demo.png. A demo that was stopped goes on where it was; runs \
+that have ended are kept."
+)]
+pub struct DemoArgs {
+    /// The folder that all of it goes to.
+    #[arg(long, value_name = "DIR", default_value = "runs/demo")]
+    pub out: PathBuf,
+    /// Runs a method, with the seeds 1, 2, ...: the table has their mean and standard deviation.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub seeds: usize,
+    /// Where to compute, as for `train`.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Replace a key of all its run files, for example train.epochs=1; may be given often.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Begin anew where a demo is there already.
+    #[arg(long)]
+    pub overwrite: bool,
+    /// Print the table as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `pretrain`.
 #[derive(Debug, clap::Args)]
 #[command(

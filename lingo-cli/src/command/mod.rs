@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod compare;
 pub mod config;
+pub mod demo;
 pub mod devices;
 pub mod eval;
 pub mod export;

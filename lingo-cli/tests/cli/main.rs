@@ -4,6 +4,7 @@
 
 mod compare;
 mod configs;
+mod demo;
 mod errors;
 mod exports;
 mod hub;

@@ -1,0 +1,110 @@
+//! `lingo demo`, on the quickstart's tiny model where it is to train.
+
+use crate::place::{Place, failed, quickstart, refused, stderr, stdout, succeeded};
+
+const METHODS: [&str; 5] = ["full", "lora", "adalora", "adaptive-rank-sampling", "lingo"];
+
+/// `lingo demo` with a tiny model and little data, and what else is said.
+fn demo(place: &Place, more: &[&str]) -> std::process::Output {
+    let model = format!("model={}", quickstart("model").display());
+    let data = format!("data.dir={}", place.path("data").display());
+    let short = ["--set", "train.max_steps=12", "--set", "train.eval_every=4"];
+    let place_of = ["demo", "--out", "demo", "--set", &model, "--set", &data];
+    let ranks = ["--set", "adapter.interval=2"];
+    place.lingo(&[&place_of[..], &short, &ranks, more].concat())
+}
+
+#[test]
+fn every_method_is_trained_once_and_compared() {
+    let place = Place::new();
+    let first = demo(&place, &["--seeds", "2"]);
+    succeeded(&first);
+    let table = stdout(&first);
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 2 + METHODS.len(), "{table}");
+    for (row, name) in rows[2..].iter().zip(METHODS) {
+        let name = name.replace("lingo", "LINGO");
+        assert!(row.starts_with(&format!("| {name} ")), "{table}");
+    }
+    for method in METHODS {
+        let scores = [1, 2].map(|seed| {
+            let result = place.json(&format!("demo/{method}-{seed}/result.json"));
+            assert_eq!(result["steps"], 12);
+            assert_eq!(result["seed"], seed);
+            result["test"]["auroc"].as_f64().unwrap()
+        });
+        let mean = (scores[0] + scores[1]) / 2.0;
+        assert!(table.contains(&format!(" {mean:.3} ± ")), "{mean} {table}");
+    }
+    assert!(place.text("demo/demo.svg").starts_with("<svg"));
+    let png = std::fs::read(place.path("demo/demo.png")).unwrap();
+    assert!(png.starts_with(b"\x89PNG"));
+
+    // What has ended is kept, and what is missing comes back as it was.
+    let lora = place.text("demo/lora-2/metrics.csv");
+    std::fs::remove_dir_all(place.path("demo/lora-2")).unwrap();
+    let again = demo(&place, &["--seeds", "2", "--json"]);
+    succeeded(&again);
+    assert_eq!(stderr(&again).matches("is there already").count(), 9);
+    let column = |text: &str| -> Vec<String> {
+        let lines = text.lines().skip(1);
+        lines
+            .map(|line| line.split(',').nth(4).unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        column(&lora),
+        column(&place.text("demo/lora-2/metrics.csv"))
+    );
+    let rows: serde_json::Value = serde_json::from_str(&stdout(&again)).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), METHODS.len());
+    assert_eq!(rows[1]["method"], "lora");
+    assert_eq!(rows[1]["seeds"].as_array().unwrap().len(), 2);
+
+    // Runs of other settings are no part of it, nor are run files that were changed.
+    let other = demo(&place, &["--set", "train.learning_rate=1e-3"]);
+    refused(&other, &["full-1", "other settings", "--overwrite"]);
+    let file = place.write("demo/configs/demo/lora.toml", "epochs");
+    refused(&demo(&place, &[]), &["lora.toml", "--overwrite"]);
+    succeeded(&demo(&place, &["--overwrite"]));
+    assert!(std::fs::read_to_string(file).unwrap().contains("extends"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_demo_that_was_stopped_goes_on() {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    let place = Place::new();
+    let lines = || {
+        let text = std::fs::read_to_string(place.path("demo/full-1/train.csv"));
+        text.unwrap_or_default().lines().count()
+    };
+    let stopped = |wait_for: usize| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lingo"));
+        let sets = [
+            format!("model={}", quickstart("model").display()),
+            format!("data.dir={}", place.path("data").display()),
+            "train.epochs=5000".to_owned(),
+        ];
+        command.args(["demo", "--out", "demo"]);
+        for set in &sets {
+            command.args(["--set", set]);
+        }
+        let command = command.current_dir(place.path("")).stderr(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        while lines() < wait_for && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut kill = Command::new("kill");
+        kill.args(["-INT", &child.id().to_string()]);
+        assert!(kill.status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        failed(&output, 130, &["`lingo demo --out demo` goes on with it"]);
+        stderr(&output)
+    };
+    stopped(20);
+    let said = stopped(lines() + 20);
+    assert!(said.contains("resume      behind step"), "{said}");
+}
