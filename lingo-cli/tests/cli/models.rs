@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::place::{Place, refused, stderr, stdout, succeeded};
+use crate::place::{Place, refused, rewritten, stderr, stdout, succeeded};
 
 /// A copy of one of the tiny checkpoints that the logits are tested with.
 fn copy_fixture(place: &Place, name: &str) -> PathBuf {
@@ -249,6 +249,37 @@ fn kmers_of_a_vocab_txt_are_read() {
     let model = format!("model={}", folder.display());
     train_and_score_again(&place, &[&model, "train.max_steps=4"]);
     assert_eq!(place.json("run/best/adapter.json")["tokenizer"], "kmer");
+
+    // What is made of it has a tokenizer of one file, with both tokens around a text.
+    let before = place.predicted("run", &[]);
+    let close = |after: Vec<f64>| {
+        let pairs = before.iter().zip(&after).map(|(a, b)| (a - b).abs());
+        assert!(pairs.fold(0.0, f64::max) < 1e-5);
+    };
+    succeeded(&place.lingo(&["import", "bert", "--out", "compact"]));
+    close(place.predicted("run", &["--base", "compact"]));
+    for format in ["peft", "hf"] {
+        succeeded(&place.lingo(&["export", "run", "--format", format, "--out", format]));
+    }
+    close(place.predicted("hf", &[]));
+    let import = ["import", "peft", "--base", "bert", "--out", "back"];
+    succeeded(&place.lingo(&import));
+    close(place.predicted("back", &[]));
+    for folder in ["compact", "peft", "hf"] {
+        let tokenizer = place.json(&format!("{folder}/tokenizer.json"));
+        let ids = |template: &str| -> Vec<Value> {
+            let pieces = tokenizer["post_processor"][template].as_array().unwrap();
+            let content = pieces
+                .iter()
+                .flat_map(|piece| piece.as_object().unwrap().values());
+            content.map(|content| content["id"].clone()).collect()
+        };
+        assert_eq!(ids("single"), ["[CLS]", "A", "[SEP]"]);
+        assert_eq!(ids("pair"), ["[CLS]", "A", "[SEP]", "B", "[SEP]"]);
+        let named = place.json(&format!("{folder}/tokenizer_config.json"));
+        assert_eq!(named["cls_token"], "[CLS]");
+        assert_eq!(named["sep_token"], "[SEP]");
+    }
 }
 
 /// WordPiece would take a word of more than 100 letters for unknown.
@@ -304,31 +335,19 @@ fn what_does_not_go_together_is_refused_before_training() {
 
 /// Adds a pooler to an adapter, as PEFT trains one on demand.
 fn add_pooler(adapter: &Path, width: usize) {
-    let bytes = std::fs::read(adapter).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let own = file.iter().map(|(name, view)| {
-        let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
-        (name.to_owned(), shape, data)
-    });
     let numbers = |count: usize| {
         let number = |i: usize| ((i * 37 % 101) as f32 / 101.0 - 0.5).to_le_bytes();
         (0..count).flat_map(number).collect::<Vec<u8>>()
     };
-    let pooler = [
-        ("pooler.dense.weight", vec![width, width]),
-        ("pooler.dense.bias", vec![width]),
-    ]
-    .map(|(name, shape)| {
-        let count = shape.iter().product();
-        (name.to_owned(), shape, numbers(count))
+    rewritten(adapter, safetensors::Dtype::F32, |tensors| {
+        for (name, shape) in [
+            ("pooler.dense.weight", vec![width, width]),
+            ("pooler.dense.bias", vec![width]),
+        ] {
+            let count = shape.iter().product();
+            tensors.insert(name.to_owned(), (shape, numbers(count)));
+        }
     });
-    let all: Vec<(String, Vec<usize>, Vec<u8>)> = own.chain(pooler).collect();
-    let views = all.iter().map(|(name, shape, data)| {
-        let dtype = safetensors::Dtype::F32;
-        let view = safetensors::tensor::TensorView::new(dtype, shape.clone(), data).unwrap();
-        (name, view)
-    });
-    std::fs::write(adapter, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
 #[test]

@@ -14,8 +14,25 @@ pub fn quickstart(path: &str) -> PathBuf {
     root.join(path).canonicalize().unwrap()
 }
 
-/// Tensors of 16 bits by name, with shape and content.
+/// Tensors of one type by name, with shape and content.
 pub type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+
+/// Writes a file of tensors, all of one type, with others.
+pub fn rewritten(path: &Path, dtype: Dtype, change: impl FnOnce(&mut Tensors)) {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let own = file.iter().map(|(name, view)| {
+        let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
+        (name.to_owned(), (shape, data))
+    });
+    let mut tensors = own.collect();
+    change(&mut tensors);
+    let views = tensors.iter().map(|(name, (shape, data))| {
+        let view = TensorView::new(dtype, shape.clone(), data).unwrap();
+        (name, view)
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
 
 /// A folder with `data/` (96 train, 48 dev, 64 test) and run files; relative paths of a run file are found in it.
 pub struct Place {
@@ -68,19 +85,7 @@ impl Place {
     pub fn changed_model(&self, name: &str, change: impl FnOnce(&mut Tensors)) -> PathBuf {
         let folder = self.copy_model(name);
         let path = folder.join("model.safetensors");
-        let bytes = std::fs::read(&path).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let own = file.iter().map(|(name, view)| {
-            let (shape, data) = (view.shape().to_vec(), view.data().to_vec());
-            (name.to_owned(), (shape, data))
-        });
-        let mut tensors = own.collect();
-        change(&mut tensors);
-        let views = tensors.iter().map(|(name, (shape, data))| {
-            let view = TensorView::new(Dtype::F16, shape.clone(), data).unwrap();
-            (name, view)
-        });
-        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        rewritten(&path, Dtype::F16, change);
         folder
     }
 

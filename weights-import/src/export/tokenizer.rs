@@ -73,7 +73,15 @@ pub(super) fn write_from(
     let mut root = root.unwrap_or_else(|| {
         let mut root = Map::new();
         name(&mut root, "pad_token", &found.tokenizer, Some(found.pad));
-        name(&mut root, "bos_token", &found.tokenizer, found.bos);
+        // What BERT's tokenizers call the two.
+        let [before, behind] = match found.eos {
+            Some(_) => ["cls_token", "sep_token"],
+            None => ["bos_token", "eos_token"],
+        };
+        name(&mut root, before, &found.tokenizer, found.bos);
+        if found.eos.is_some() {
+            name(&mut root, behind, &found.tokenizer, found.eos);
+        }
         root
     });
     root.entry("tokenizer_class")
@@ -128,22 +136,38 @@ fn name(root: &mut Map<String, Value>, key: &str, tokenizer: &Tokenizer, id: Opt
     root.insert(key.to_owned(), token.into());
 }
 
-/// The token in front of a text as part of the tokenizer, where it has no template of its own: other libraries know no
-/// other way.
+/// The tokens in front of a text and behind it as part of the tokenizer, where it has no template of its own: other
+/// libraries know no other way. Of a pair, the second text has them of its own but for BERT's token in front.
 fn template(found: &TextTokenizer) -> Option<TemplateProcessing> {
     if found.tokenizer.get_post_processor().is_some() {
         return None;
     }
-    let bos = found.bos?;
-    let token = found.tokenizer.id_to_token(bos)?;
-    let single = format!("{token}:0 $A:0");
-    let pair = format!("{token}:0 $A:0 {token}:1 $B:1");
+    let named = |id: Option<u32>| Some((found.tokenizer.id_to_token(id?)?, id?));
+    let (bos, eos) = (named(found.bos), named(found.eos));
+    let special: Vec<(String, u32)> = bos.iter().chain(&eos).cloned().collect();
+    if special.is_empty() {
+        return None;
+    }
+    // Spelt as one text, a template would be cut at a token's own spaces.
+    let piece = |token: &Option<(String, u32)>, part: usize| {
+        token.as_ref().map(|(token, _)| format!("{token}:{part}"))
+    };
+    let around = |text: &str, part: usize, bos: &Option<(String, u32)>| -> Vec<String> {
+        let text = Some(format!("{text}:{part}"));
+        [piece(bos, part), text, piece(&eos, part)]
+            .into_iter()
+            .flatten()
+            .collect()
+    };
+    let single = around("$A", 0, &bos);
+    let second = around("$B", 1, if eos.is_some() { &None } else { &bos });
+    let pair = [single.clone(), second].concat();
     TemplateProcessing::builder()
         .try_single(single)
         .ok()?
         .try_pair(pair)
         .ok()?
-        .special_tokens(vec![(token, bos)])
+        .special_tokens(special)
         .build()
         .ok()
 }
