@@ -85,6 +85,11 @@ def make(name, kind, seed):
     if kind == "adalora":
         prune(model, generator)
     model.save_pretrained(folder)
+    if folder.name == "opt_pre_ln_lora":
+        # The same tensors as older versions saved them.
+        pickle = folder.with_name("opt_pre_ln_lora_bin")
+        pickle.mkdir(exist_ok=True)
+        torch.save(load_file(folder / "adapter_model.safetensors"), pickle / "adapter_model.bin")
     (folder / "README.md").unlink(missing_ok=True)
     path = folder / "adapter_config.json"
     values = json.loads(path.read_text())

@@ -27,8 +27,8 @@ fn base_model(model: &Path) -> (String, Option<String>) {
     }
 }
 
-/// A saved adapter as PEFT has it.
-pub fn to_peft(saved: &Saved) -> Result<PeftAdapter> {
+/// A saved adapter as PEFT has it, for the model that it was trained on.
+pub fn to_peft(saved: &Saved, model: &Checkpoint) -> Result<PeftAdapter> {
     let manifest = &saved.manifest;
     if manifest.method == Method::Full {
         bail!("a fully fine-tuned model has no adapter; it is a checkpoint by itself");
@@ -40,6 +40,8 @@ pub fn to_peft(saved: &Saved) -> Result<PeftAdapter> {
             manifest.tokenizer.name()
         );
     }
+    let config = model.config();
+    saved.check_fits(&config.head(), config.width(), &|path| model.matrix(path))?;
     let mut matrices = BTreeMap::new();
     for path in manifest
         .ranks

@@ -288,9 +288,14 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
+/// Whether a model's files must say how its tokens are numbered; a model of k-mers has a rule.
+pub fn needs_tokenizer(checkpoint: &Checkpoint) -> bool {
+    !matches!(checkpoint.config(), ModelConfig::Esm(_))
+}
+
 /// A checkpoint's text tokenizer; none of the Nucleotide Transformer, whose tokens follow from a rule.
 pub fn text(checkpoint: &Checkpoint) -> Result<Option<Text>> {
-    if matches!(checkpoint.config(), ModelConfig::Esm(_)) {
+    if !needs_tokenizer(checkpoint) {
         return Ok(None);
     }
     let weights_import::TextTokenizer {

@@ -28,6 +28,9 @@ pub const FORMAT: u32 = 3;
 /// The oldest version that is read. Before 3 there were classes alone, written as they are now.
 const OLDEST_FORMAT: u32 = 2;
 
+/// How long each part of a prompt may be: tokenizers take their time over long texts, and no model reads so many.
+const MOST_PROMPT_BYTES: usize = 1 << 15;
+
 /// Why a saved adapter cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SavedError {
@@ -67,6 +70,20 @@ pub enum SavedError {
         path: PathBuf,
         /// The format's number.
         found: u32,
+    },
+    /// The manifest's prompt is longer than any that a model reads.
+    #[error(
+        "{}: `{key}` has {found} bytes, and a prompt at most {MOST_PROMPT_BYTES}, more than a model reads; the file is \
+         damaged, take it again from where it was written",
+        path.display()
+    )]
+    Prompt {
+        /// The file.
+        path: PathBuf,
+        /// The part of the prompt.
+        key: &'static str,
+        /// Its length.
+        found: usize,
     },
     /// The tensor file is damaged.
     #[error("{}: {source}; the file is damaged or not complete", path.display())]

@@ -6,6 +6,7 @@ mod source;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
+use lingo_core::adapter::target::paper_names_of;
 use lingo_core::models::ModelConfig;
 
 use crate::error::ImportError;
@@ -81,6 +82,16 @@ impl Checkpoint {
     pub fn classes(&self) -> Option<usize> {
         match self.stored(&self.head_tensor())?.shape.as_slice() {
             &[classes, _] => Some(classes),
+            _ => None,
+        }
+    }
+
+    /// `[d_output, d_input]` of the matrix at a path that adapters may correct, if the model has it.
+    pub fn matrix(&self, path: &str) -> Option<[usize; 2]> {
+        let is_adaptable = !paper_names_of(path, self.config.paper_names()).is_empty();
+        let stored = self.stored(&format!("{path}.weight"));
+        match stored.filter(|_| is_adaptable)?.shape.as_slice() {
+            &[outputs, inputs] => Some([outputs, inputs]),
             _ => None,
         }
     }

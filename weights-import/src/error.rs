@@ -68,14 +68,13 @@ pub enum ImportError {
     },
     /// An adapter has a configuration but no weights.
     #[error(
-        "{}: there is no {expected}; an adapter that was saved as adapter_model.bin is saved again with \
-         safe_serialization=True", folder.display()
+        "{}: there is no {}; copy all files of the adapter there", folder.display(), expected.join(" and no ")
     )]
     NoAdapterWeights {
         /// The folder.
         folder: PathBuf,
-        /// The missing file.
-        expected: &'static str,
+        /// The missing file, by its names.
+        expected: [&'static str; 2],
     },
     /// No matrix of an adapter is one of the model's.
     #[error(

@@ -10,7 +10,7 @@ use lingo_core::models::{Classifier, ModelConfig, Pretrained, TokenBatch};
 use lingo_core::nn::{Loader, Noise};
 use lingo_train::config::{Method, TokenizerKind};
 use lingo_train::data::Objective;
-use lingo_train::saved::{self, MANIFEST_FILE, Manifest, Saved, tensors_of};
+use lingo_train::saved::{Manifest, Saved, tensors_of};
 use lingo_train::task::token_digest;
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
@@ -25,7 +25,7 @@ use crate::base::{note_other_tokens, open_base};
 use crate::beside;
 use crate::device::select;
 use crate::peft::to_peft;
-use crate::scorer::{adapter_dir, apply, layout_of, text};
+use crate::scorer::{adapter_dir, apply, layout_of, needs_tokenizer, text};
 
 /// Sequences of random tokens that the written model is tried on.
 const TRIED: usize = 16;
@@ -70,16 +70,7 @@ fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()>
     let out = &args.out;
     let written = [&[CONFIG_FILE, TENSORS_FILE, BESIDE][..], &TOKENIZER_FILES].concat();
     place::check(checkpoint.path(), out, args.overwrite, &written)?;
-    let adapter = to_peft(saved)?;
-    let (name, objective) = (checkpoint.head_tensor(), &saved.manifest.objective);
-    let head = adapter.head.get(&name);
-    if head.and_then(|head| head.shape().first()) != Some(&objective.outputs()) {
-        bail!(
-            "{}: its head, `{name}`, is not one for {objective}: {MANIFEST_FILE} or {} of it is damaged",
-            args.run.display(),
-            saved::TENSORS_FILE
-        );
-    }
+    let adapter = to_peft(saved, checkpoint)?;
     let adapter = if args.as_lora {
         adapter.into_lora()
     } else {
@@ -90,7 +81,7 @@ fn peft(saved: &Saved, checkpoint: &Checkpoint, args: &ExportArgs) -> Result<()>
     beside::write(folder.path(), &saved.manifest)?;
     let tokenizer = write_tokenizer(checkpoint, folder.path())?;
     folder.move_to(out)?;
-    note_tokenizer(&tokenizer);
+    note_tokenizer(&tokenizer, checkpoint);
     let ranks: usize = adapter
         .matrices
         .values()
@@ -156,7 +147,7 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
         difference = farthest(&before, &after, args.dtype.map(Into::into))?;
         anyhow::Ok(())
     })?;
-    note_tokenizer(&exported.tokenizer);
+    note_tokenizer(&exported.tokenizer, &checkpoint);
     let own_code = match checkpoint.config() {
         ModelConfig::DnaBert2(_) => true,
         ModelConfig::Esm(esm) => esm.mlp != EsmMlp::Gelu,
@@ -175,10 +166,11 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
     Ok(())
 }
 
-/// Says so where there is no `tokenizer.json`.
-fn note_tokenizer(tokenizer: &TokenizerFate) {
+/// Says so where there is no `tokenizer.json`, and should be.
+fn note_tokenizer(tokenizer: &TokenizerFate, checkpoint: &Checkpoint) {
     match tokenizer {
         TokenizerFate::Written => {}
+        _ if !needs_tokenizer(checkpoint) => {}
         TokenizerFate::Copied(reason) | TokenizerFate::Missing(reason) => {
             note!("note: without a tokenizer of one file: {reason}");
         }

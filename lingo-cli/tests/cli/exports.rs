@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::place::{Place, Tensors, quickstart, refused, stderr, stdout, succeeded};
+use crate::place::{Place, Tensors, quickstart, refused, rewritten, stderr, stdout, succeeded};
 
 fn alike(a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len());
@@ -357,6 +357,10 @@ fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
         (vec![1, 64], "at least 2 classes"),
         (vec![0, 64], "at least 2 classes"),
         (vec![1 << 40, 0], "has shape"),
+        (
+            vec![2, 32],
+            "`base_model.model.score.weight`: it has shape [2, 32], and the head of a model of width 64 has [2, 64]",
+        ),
     ] {
         place.write("peft/adapter_model.safetensors", with_head(&bytes, &head));
         refused(&import(), &[part]);
@@ -378,6 +382,98 @@ fn an_adapter_that_would_compute_something_else_is_refused_by_name() {
     let missing = place.lingo(&["import", "peft", "--out", "back"]);
     refused(&missing, &["--base"]);
     assert!(!Path::new(&place.path("back")).exists());
+}
+
+/// Nothing is computed with it on the way to PEFT, so that it has to be looked at.
+#[test]
+fn a_damaged_adapter_of_a_run_is_not_exported() {
+    let place = Place::trained("adalora", &["--set", "train.epochs=1"]);
+    let file = place.path("run/best/adapter.safetensors");
+    let good = std::fs::read(&file).unwrap();
+    let q = place
+        .tensors("run/best/adapter.safetensors")
+        .into_keys()
+        .find(|name| name.ends_with("fc1.Q"))
+        .unwrap();
+    type Damage = fn(&mut Tensors, &str);
+    let damages: [(Damage, &str); 8] = [
+        (
+            |all, q| *all.get_mut(q).unwrap() = (vec![], vec![0; 4]),
+            "has shape []",
+        ),
+        (
+            |all, q| *all.get_mut(q).unwrap() = (vec![8, 77], vec![0; 8 * 77 * 4]),
+            "has shape [8, 77], the model needs",
+        ),
+        (
+            |all, q| all.get_mut(q).unwrap().1[..4].copy_from_slice(&f32::NAN.to_le_bytes()),
+            "holds NaN",
+        ),
+        (
+            |all, _| {
+                let head = &mut all.get_mut("score.weight").unwrap().1;
+                head[..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+            },
+            "holds inf",
+        ),
+        (|all, q| drop(all.remove(q)), "is missing"),
+        (
+            |all, q| drop(all.remove(&q.replace(".Q", ".lambda"))),
+            "is missing",
+        ),
+        (
+            |all, _| drop(all.insert("layers.9.fc1.Q".to_owned(), (vec![1], vec![0; 4]))),
+            "`layers.9.fc1.Q` belongs to no matrix",
+        ),
+        (
+            |all, _| all.get_mut("score.weight").unwrap().0 = vec![64, 2],
+            "`score.weight` has shape [64, 2]",
+        ),
+    ];
+    for (damage, part) in damages {
+        std::fs::write(&file, &good).unwrap();
+        rewritten(&file, safetensors::Dtype::F32, |tensors| {
+            damage(tensors, &q)
+        });
+        for form in [
+            &["--format", "peft"][..],
+            &["--format", "peft", "--as-lora"],
+        ] {
+            let export = [&["export", "run", "--out", "out"][..], form].concat();
+            refused(&place.lingo(&export), &["adapter.safetensors", part]);
+            assert!(!place.path("out").exists());
+        }
+    }
+    // A prompt that a tokenizer would take minutes over.
+    let manifest = place.json("run/best/adapter.json");
+    let mut endless = manifest.clone();
+    endless["prefix"] = "A".repeat(1 << 20).into();
+    place.write("run/best/adapter.json", endless.to_string());
+    let predict = [
+        "predict",
+        "run",
+        "--input",
+        "data/test.csv",
+        "--output",
+        "p.csv",
+    ];
+    for args in [
+        &["export", "run", "--format", "hf", "--out", "out"][..],
+        &predict,
+    ] {
+        let parts = ["adapter.json: `prefix` has 1048576 bytes", "at most 32768"];
+        refused(&place.lingo(args), &parts);
+    }
+    // A matrix that only the manifest speaks of.
+    std::fs::write(&file, &good).unwrap();
+    let mut manifest = manifest;
+    manifest["ranks"]["layers.0.norm"] = 1.into();
+    place.write("run/best/adapter.json", manifest.to_string());
+    let export = ["export", "run", "--format", "peft", "--out", "out"];
+    refused(
+        &place.lingo(&export),
+        &["layers.0.norm", "no matrix of this model"],
+    );
 }
 
 /// `lingo.json` is no more trusted than any other file.

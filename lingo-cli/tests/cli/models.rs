@@ -282,6 +282,39 @@ fn kmers_of_a_vocab_txt_are_read() {
     }
 }
 
+/// `target_modules="all-linear"` reaches BERT's pooler, which is no matrix of a layer.
+#[test]
+fn an_adapter_of_the_pooler_is_refused_by_peft_s_name_with_the_remedy() {
+    let place = Place::new();
+    let folder = dnabert(&place);
+    place.run_file("lora");
+    let model = format!("model={}", folder.display());
+    train_and_score_again(&place, &[&model, "train.max_steps=4"]);
+    succeeded(&place.lingo(&["export", "run", "--format", "peft", "--out", "peft"]));
+    let mut config = place.json("peft/adapter_config.json");
+    let rank = config["r"].as_u64().unwrap() as usize;
+    config["target_modules"] = json!("all-linear");
+    place.write("peft/adapter_config.json", config.to_string());
+    let weights = place.path("peft/adapter_model.safetensors");
+    let pooler = "base_model.model.bert.pooler.dense";
+    rewritten(&weights, safetensors::Dtype::F32, |tensors| {
+        let zeros = |shape: [usize; 2]| (shape.to_vec(), vec![0; shape[0] * shape[1] * 4]);
+        tensors.insert(format!("{pooler}.lora_A.weight"), zeros([rank, 32]));
+        tensors.insert(format!("{pooler}.lora_B.weight"), zeros([32, rank]));
+    });
+    let output = place.lingo(&["import", "peft", "--base", "bert", "--out", "back"]);
+    refused(
+        &output,
+        &[pooler, "exclude_modules", "adapter_model.safetensors"],
+    );
+    assert!(
+        !stderr(&output).contains("adapter.safetensors"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!place.path("back").exists());
+}
+
 /// WordPiece would take a word of more than 100 letters for unknown.
 #[test]
 fn long_dna_is_more_than_one_unknown_token_to_word_pieces() {

@@ -88,6 +88,10 @@ impl Architecture for BertConfig {
         Some(self.pad_token_id)
     }
 
+    fn width(&self) -> usize {
+        self.hidden_size
+    }
+
     fn head(&self) -> HeadLayout {
         HeadLayout::pooled("pooler.dense", "classifier", self.classifier_dropout)
     }

@@ -87,6 +87,10 @@ impl Architecture for DnaBert2Config {
     }
 
     /// The published checkpoint was trained without a pooler: a run trains one of its own.
+    fn width(&self) -> usize {
+        self.hidden_size
+    }
+
     fn head(&self) -> HeadLayout {
         HeadLayout::pooled("pooler.dense", "classifier", self.classifier_dropout)
     }

@@ -125,6 +125,10 @@ impl Architecture for EsmConfig {
         Some(self.pad_token_id)
     }
 
+    fn width(&self) -> usize {
+        self.hidden_size
+    }
+
     fn head(&self) -> HeadLayout {
         HeadLayout {
             input_dropout: self.hidden_dropout_prob,

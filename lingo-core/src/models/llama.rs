@@ -91,6 +91,10 @@ impl Architecture for LlamaConfig {
         self.pad_token_id
     }
 
+    fn width(&self) -> usize {
+        self.hidden_size
+    }
+
     fn head(&self) -> HeadLayout {
         HeadLayout::last_token("score")
     }

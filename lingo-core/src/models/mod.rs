@@ -85,6 +85,9 @@ pub trait Architecture {
     /// `[V, D]` of the token table.
     fn token_table(&self) -> [usize; 2];
 
+    /// `D`, the width of the layers and of what a head reads.
+    fn width(&self) -> usize;
+
     /// Id of the padding token, where the configuration names one.
     fn pad_token_id(&self) -> Option<u32>;
 

@@ -103,6 +103,10 @@ impl Architecture for OptConfig {
         Some(self.pad_token_id)
     }
 
+    fn width(&self) -> usize {
+        self.hidden_size
+    }
+
     fn head(&self) -> HeadLayout {
         HeadLayout::last_token("score")
     }

@@ -11,7 +11,10 @@ use lingo_core::models::{Classifier, HeadLayout, Pretrained};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::names::{checkpoint_name, is_always_trained};
-use super::{FORMAT, MANIFEST_FILE, Manifest, OLDEST_FORMAT, Saved, SavedError, TENSORS_FILE};
+use super::{
+    FORMAT, MANIFEST_FILE, MOST_PROMPT_BYTES, Manifest, OLDEST_FORMAT, Saved, SavedError,
+    TENSORS_FILE,
+};
 use crate::config::Method;
 
 /// Reads an ordinary file: a pipe or a device might never end.
@@ -58,6 +61,12 @@ impl Manifest {
         if !(OLDEST_FORMAT..=FORMAT).contains(&manifest.format) {
             let found = manifest.format;
             return Err(SavedError::Format { path, found });
+        }
+        for (key, part) in [("prefix", &manifest.prefix), ("suffix", &manifest.suffix)] {
+            let found = part.len();
+            if found > MOST_PROMPT_BYTES {
+                return Err(SavedError::Prompt { path, key, found });
+            }
         }
         Ok(manifest)
     }
@@ -144,6 +153,57 @@ impl Saved {
                 );
                 Err(self.problem(&name, &problem))
             }
+        }
+    }
+
+    /// Checks, before anything is made of them, that an adapter's tensors are those of a model whose layers are `width` wide
+    /// and whose matrices have the shapes `[d_output, d_input]` that `matrix` tells by path.
+    ///
+    /// # Errors
+    /// If a tensor is missing, of another shape or belongs nowhere, or holds what is no number.
+    pub fn check_fits(
+        &self,
+        layout: &HeadLayout,
+        width: usize,
+        matrix: &dyn Fn(&str) -> Option<[usize; 2]>,
+    ) -> Result<(), SavedError> {
+        self.check_head(layout, width)?;
+        let mut tensors = self.tensors()?;
+        for (name, data) in &tensors {
+            if let Some(number) = data.iter::<f32>().find(|number| !number.is_finite()) {
+                let problem = format!(
+                    "holds {number}: the training diverged or the file is damaged; train again, or take another \
+                     checkpoint of the run"
+                );
+                return Err(self.problem(name, &problem));
+            }
+        }
+        for (path, &rank) in self.manifest.ranks.iter().filter(|(_, rank)| **rank > 0) {
+            let Some([d_output, d_input]) = matrix(path) else {
+                return Err(
+                    self.problem(&format!("{path}.P"), "belongs to no matrix of this model")
+                );
+            };
+            let lambda = self.has_singular_values().then_some(("lambda", vec![rank]));
+            let factors = [("P", vec![d_output, rank]), ("Q", vec![rank, d_input])];
+            for (factor, shape) in factors.into_iter().chain(lambda) {
+                self.take(&mut tensors, &format!("{path}.{factor}"), &shape)?;
+            }
+        }
+        let outputs = self.manifest.objective.outputs();
+        let layers = [(Some(layout.output), outputs), (layout.pooler, width)];
+        for (layer, rows) in layers {
+            let Some(layer) = layer else { continue };
+            for (part, shape) in [("weight", vec![rows, width]), ("bias", vec![rows])] {
+                let name = format!("{layer}.{part}");
+                if tensors.contains_key(&name) {
+                    self.take(&mut tensors, &name, &shape)?;
+                }
+            }
+        }
+        match tensors.into_keys().next() {
+            Some(name) => Err(self.problem(&name, "belongs to no matrix of this model")),
+            None => Ok(()),
         }
     }
 

@@ -14,6 +14,8 @@ use burn::tensor::TensorData;
 pub const CONFIG_FILE: &str = "adapter_config.json";
 /// The file with its tensors.
 pub const TENSORS_FILE: &str = "adapter_model.safetensors";
+/// What PEFT wrote before it, and still does with `safe_serialization=False`.
+const PICKLE_FILE: &str = "adapter_model.bin";
 
 /// What stands before the name of a module in PEFT's keys.
 const PREFIX: &str = "base_model.model.";

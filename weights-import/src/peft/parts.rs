@@ -1,17 +1,17 @@
 //! The tensors of an adapter, sorted into what they belong to.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
 use lingo_core::models::ModelConfig;
 
-use super::{Factors, PREFIX, TENSORS_FILE, reshaped};
+use super::{Factors, PICKLE_FILE, PREFIX, TENSORS_FILE, reshaped};
 use crate::error::ImportError;
-use crate::hf::{keys, safetensors};
+use crate::hf::{keys, pytorch, safetensors};
 use crate::ordinary;
 
-/// The tensors of `adapter_model.safetensors`.
+/// The tensors of `adapter_model.safetensors`, or of the `adapter_model.bin` that stands in its place.
 pub(super) struct Parts {
     /// Canonical path and PEFT's name of each adapted module.
     pub(super) modules: BTreeMap<String, String>,
@@ -22,14 +22,17 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn read(folder: &Path, model: &ModelConfig) -> Result<Self, ImportError> {
-        let path = folder.join(TENSORS_FILE);
-        if !ordinary::is_there(&path)? {
+        let (path, pickle) = (folder.join(TENSORS_FILE), folder.join(PICKLE_FILE));
+        let contents = if ordinary::is_there(&path)? {
+            safetensors::open(model, std::slice::from_ref(&path), None)?
+        } else if ordinary::is_there(&pickle)? {
+            pytorch::open(model, std::slice::from_ref(&pickle), None)?
+        } else {
             return Err(ImportError::NoAdapterWeights {
                 folder: folder.to_owned(),
-                expected: TENSORS_FILE,
+                expected: [TENSORS_FILE, PICKLE_FILE],
             });
-        }
-        let contents = safetensors::open(model, std::slice::from_ref(&path), None)?;
+        };
         let mut parts = Self {
             modules: BTreeMap::new(),
             factors: BTreeMap::new(),
@@ -139,10 +142,19 @@ fn factor(name: &str) -> Option<(&str, &'static str)> {
         })
 }
 
+/// The file that an adapter's tensors are read from.
+pub(super) fn file(folder: &Path) -> PathBuf {
+    let [path, pickle] = [TENSORS_FILE, PICKLE_FILE].map(|name| folder.join(name));
+    match pickle.exists() && !path.exists() {
+        true => pickle,
+        false => path,
+    }
+}
+
 /// A complaint about a tensor.
 pub(super) fn unfit(folder: &Path, tensor: &str, reason: String) -> ImportError {
     ImportError::AdapterTensor {
-        path: folder.join(TENSORS_FILE),
+        path: file(folder),
         tensor: tensor.to_owned(),
         reason,
     }

@@ -8,7 +8,7 @@ use lingo_core::models::ModelConfig;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::parts::{Parts, unfit};
+use super::parts::{self, Parts, unfit};
 use super::targets::Targets;
 use super::{CONFIG_FILE, PREFIX, PeftAdapter, RANK_EPSILON, TENSORS_FILE};
 use crate::error::ImportError;
@@ -101,7 +101,7 @@ impl PeftAdapter {
             && !parts.modules.keys().any(|path| known(path))
         {
             return Err(ImportError::ForeignAdapter {
-                path: folder.join(TENSORS_FILE),
+                path: parts::file(folder),
                 tensor: format!("{PREFIX}{module}.lora_A"),
                 model_type: model.model_type(),
                 base: base_model,

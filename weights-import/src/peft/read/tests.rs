@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::super::TENSORS_FILE;
+use super::super::{PICKLE_FILE, TENSORS_FILE};
 use super::*;
 use crate::Checkpoint;
 use crate::allocation::peak;
@@ -285,7 +285,7 @@ fn an_adapter_of_other_shapes_does_not_fit() {
     };
     let error = said("layers.9.fc1");
     assert!(
-        error.contains("`layers.9.fc1`: the model has no such"),
+        error.contains("decoder.layers.9.fc1`: the model has no such"),
         "{error}"
     );
     let error = said(&path.replace("fc1", "fc2"));
@@ -386,4 +386,27 @@ fn tensors_that_do_not_go_together_are_refused_by_name() {
     }
     std::fs::remove_file(&tensors).unwrap();
     refused(folder.path(), &model, &[TENSORS_FILE]);
+}
+
+/// `adapter_model.bin` of the same tensors, by `torch.save`.
+#[test]
+fn an_adapter_in_a_pickle_is_the_same_as_in_safetensors() {
+    let model = model();
+    let folder = copy("lora");
+    let expected = PeftAdapter::open(folder.path(), &model).unwrap();
+    std::fs::remove_file(folder.path().join(TENSORS_FILE)).unwrap();
+    let neither = ["adapter_model.safetensors", "no adapter_model.bin"];
+    refused(folder.path(), &model, &neither);
+    let pickle = folder.path().join(PICKLE_FILE);
+    std::fs::copy(
+        fixture("peft/opt_pre_ln_lora_bin").join(PICKLE_FILE),
+        &pickle,
+    )
+    .unwrap();
+    assert_eq!(PeftAdapter::open(folder.path(), &model).unwrap(), expected);
+    let mut bytes = std::fs::read(&pickle).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&pickle, bytes).unwrap();
+    refused(folder.path(), &model, &["adapter_model.bin", "hecksum"]);
 }
