@@ -178,6 +178,30 @@ fn a_setting_that_does_not_fit_the_model_is_named() {
     untouched(&place);
 }
 
+/// Restricted or not, it is the tokenizer that is at fault.
+#[test]
+fn a_tokenizer_of_more_tokens_than_the_table_is_named() {
+    let place = Place::new();
+    place.run_file("lora");
+    let folder = place.copy_model("other");
+    let rows = place.json("other/config.json")["vocab_size"]
+        .as_u64()
+        .unwrap();
+    let mut vocabulary = place.json("other/vocab.json");
+    vocabulary["A"] = rows.into();
+    place.write("other/vocab.json", vocabulary.to_string());
+    let model = format!("model={}", folder.display());
+    for restrict in ["tokenizer.restrict=true", "tokenizer.restrict=false"] {
+        let output = place.lingo(&["train", "run.toml", "--set", &model, "--set", restrict]);
+        let parts = [
+            &format!("the tokenizer gives token {rows}, the model's table has {rows} rows")[..],
+            "the tokenizer that the model was published with",
+        ];
+        refused(&output, &parts);
+        untouched(&place);
+    }
+}
+
 #[test]
 fn an_absent_device_is_named_with_the_feature_to_build_with() {
     let place = Place::new();

@@ -171,13 +171,14 @@ impl SequenceEncoder {
         } = parts(text, &layout, max_tokens, model)?;
         let [rows, _] = model.token_table();
         let vocabulary = restricted.then(|| always.vocabulary(rows));
+        let encoder = encoder.with_rows(rows + added);
         let (encoder, pad) = match &vocabulary {
             Some(vocabulary) => {
                 let vocabulary = vocabulary.clone().with_added(rows, added);
                 let pad = vocabulary.row(pad)?;
                 (encoder.with_vocabulary(vocabulary), pad)
             }
-            None => (encoder.with_rows(rows + added), pad),
+            None => (encoder, pad),
         };
         Ok(Self {
             encoder,
