@@ -5,6 +5,7 @@
 
 mod config;
 mod error;
+mod left_out;
 mod new_model;
 pub mod place;
 mod tokenizer;
@@ -91,6 +92,8 @@ pub struct Exported {
     pub dtype: FloatType,
     /// The tokenizer.
     pub tokenizer: TokenizerFate,
+    /// Tensors of the head of its pretraining, which is not written; by the source's names.
+    pub left_out: Vec<String>,
 }
 
 /// How a folder is written.
@@ -157,12 +160,14 @@ fn write_beside(
     let tensors = weights::plan(source, options.dtype, fine_tuned)?;
     let dtype = weights::prevalent(&tensors);
     let found = source.tokenizer();
+    let left_out = left_out::tensors(source)?;
     let folder = place::Workshop::beside(out)?;
     config::write(
         source,
         dtype,
         found.as_ref().ok(),
         fine_tuned,
+        !left_out.is_empty(),
         folder.path(),
     )?;
     let tokenizer = put_tokenizer(source, found, folder.path())?;
@@ -180,6 +185,7 @@ fn write_beside(
         tensors: tensors.len(),
         dtype,
         tokenizer,
+        left_out,
     };
     Ok((folder, exported))
 }

@@ -20,7 +20,7 @@ use crate::device::select;
 use crate::hub::locate;
 use crate::peft::{Inputs, write};
 use crate::say;
-use crate::scorer::{adapter_dir, apply, text};
+use crate::scorer::{adapter_dir, apply, needs_tokenizer, text};
 use crate::whole::check_whole;
 
 /// Writes a model as one compact folder, or PEFT's adapter as one of ours.
@@ -72,10 +72,17 @@ pub fn run(args: &ImportArgs) -> Result<()> {
     let exported = exported?;
     match &exported.tokenizer {
         TokenizerFate::Written => {}
+        _ if !needs_tokenizer(&source) => {}
         TokenizerFate::Copied(reason) => {
             note!("note: the tokenizer's files were copied as they are: {reason}");
         }
         TokenizerFate::Missing(reason) => note!("note: without a tokenizer: {reason}"),
+    }
+    if !exported.left_out.is_empty() {
+        note!(
+            "note: the head of its pretraining was left out, as it is not needed to classify: {}",
+            exported.left_out.join(", ")
+        );
     }
     let written = Checkpoint::open(&args.out)?;
     result!(

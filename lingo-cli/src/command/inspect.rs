@@ -31,7 +31,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     }
     let mut checkpoint = Checkpoint::open(&model.path)?;
     show(args, &model.name, &checkpoint)?;
-    check_whole(&mut checkpoint)
+    check_whole(&mut checkpoint)?;
+    Ok(checkpoint.check_storages()?)
 }
 
 fn show(args: &InspectArgs, name: &Path, checkpoint: &Checkpoint) -> Result<()> {
@@ -85,18 +86,17 @@ fn show(args: &InspectArgs, name: &Path, checkpoint: &Checkpoint) -> Result<()> 
     result!(
         "\nmatrices that can be adapted (rank r adds r x (rows + columns), and r more with singular values)"
     );
-    let mut matrices: BTreeMap<(String, &str), (usize, &[usize])> = BTreeMap::new();
+    let mut matrices: BTreeMap<(String, &str), (usize, [usize; 2])> = BTreeMap::new();
     for tensor in tensors.iter().filter(|tensor| tensor.role == Role::Used) {
-        if let Some(names) = adaptable(config, &tensor.name) {
-            matrices.entry(names).or_insert((0, &tensor.shape)).0 += 1;
+        // What is damaged and no matrix is named when all is shown.
+        if let (Some(names), &[rows, columns]) =
+            (adaptable(config, &tensor.name), tensor.shape.as_slice())
+        {
+            matrices.entry(names).or_insert((0, [rows, columns])).0 += 1;
         }
     }
-    for ((paper, suffix), (count, shape)) in &matrices {
-        result!(
-            "  {paper:<4} {suffix:<24} {count:>4} of {} x {}",
-            shape[0],
-            shape[1]
-        );
+    for ((paper, suffix), (count, [rows, columns])) in &matrices {
+        result!("  {paper:<4} {suffix:<24} {count:>4} of {rows} x {columns}");
     }
 
     if args.tensors {

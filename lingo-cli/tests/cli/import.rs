@@ -134,6 +134,15 @@ fn a_model_that_is_not_what_its_configuration_says_is_told_before_anything_is_wr
         without(&["layers.1.fc2.bias", "layers.0.fc1.weight", "fc1.bias"]),
     );
     place.changed_model("transposed", transposed);
+    // Tables of matrices are shown before tensors are checked.
+    place.changed_model("scalar", |tensors| {
+        let name = named(tensors, "layers.0.fc1.weight").clone();
+        tensors.insert(name, (vec![], vec![0; 2]));
+    });
+    place.changed_model("flat", |tensors| {
+        let name = named(tensors, "layers.0.fc1.weight").clone();
+        tensors.get_mut(&name).unwrap().0 = vec![128 * 64];
+    });
     place.copy_model("deeper");
     let config = place.text("deeper/config.json");
     let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
@@ -151,6 +160,11 @@ fn a_model_that_is_not_what_its_configuration_says_is_told_before_anything_is_wr
             "transposed",
             &["`layers.0.fc1.weight` has shape [64, 128]", "[128, 64]"],
         ),
+        (
+            "scalar",
+            &["`layers.0.fc1.weight` has shape []", "[128, 64]"],
+        ),
+        ("flat", &["`layers.0.fc1.weight` has shape [8192]"]),
         ("deeper", &["unknown tensor(s)", &last]),
     ] {
         refused(&place.lingo(&["import", model, "--out", "out"]), parts);
@@ -166,5 +180,117 @@ fn a_model_that_is_not_what_its_configuration_says_is_told_before_anything_is_wr
         let set = format!("model={model}");
         refused(&place.lingo(&["train", "run.toml", "--set", &set]), parts);
         assert!(!place.path("runs").exists());
+    }
+}
+
+#[test]
+fn a_head_that_is_no_matrix_is_not_taken_for_none() {
+    let place = Place::new();
+    place.changed_model("scalar", |tensors| {
+        tensors.insert("score.weight".to_owned(), (vec![], vec![0; 2]));
+    });
+    let predict = [
+        "predict",
+        "scalar",
+        "--input",
+        "data/test.csv",
+        "--output",
+        "p.csv",
+    ];
+    for args in [
+        &["inspect", "scalar"][..],
+        &["import", "scalar", "--out", "out"],
+        &predict,
+    ] {
+        refused(
+            &place.lingo(args),
+            &["`score.weight`", "shape []", "64 numbers"],
+        );
+    }
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn a_model_that_diverged_is_not_imported() {
+    let place = Place::new();
+    place.changed_model("diverged", |tensors| {
+        let name = named(tensors, "layers.1.fc2.weight").clone();
+        // NaN in 16 bits.
+        tensors.get_mut(&name).unwrap().1[4..6].copy_from_slice(&[0, 0x7e]);
+    });
+    for dtype in [&[][..], &["--dtype", "f32"], &["--dtype", "bf16"]] {
+        let import = [&["import", "diverged", "--out", "out"][..], dtype].concat();
+        refused(&place.lingo(&import), &["layers.1.fc2.weight", "holds NaN"]);
+        assert!(!place.path("out").exists());
+    }
+}
+
+/// The table of contents is whole; the numbers are not.
+#[test]
+fn a_pickle_whose_storages_are_damaged_does_not_pass() {
+    let place = Place::new();
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/fixtures/layouts/opt_bin"
+    );
+    let fixture = std::path::Path::new(fixture);
+    for file in ["config.json", "pytorch_model.bin"] {
+        place.write(
+            &format!("bin/{file}"),
+            std::fs::read(fixture.join(file)).unwrap(),
+        );
+    }
+    succeeded(&place.lingo(&["inspect", "bin"]));
+    // A storage under another name, in the archive's table and before its content.
+    let mut bytes = std::fs::read(place.path("bin/pytorch_model.bin")).unwrap();
+    let name = b"/data/1";
+    let is_name = |at: &usize| bytes[*at..].starts_with(name);
+    let places: Vec<usize> = (0..bytes.len()).filter(is_name).collect();
+    for at in places {
+        bytes[at + name.len() - 1] = b'x';
+    }
+    place.write("bin/pytorch_model.bin", bytes);
+    let output = place.lingo(&["inspect", "bin"]);
+    refused(
+        &output,
+        &["bin: not a readable PyTorch checkpoint", "not found"],
+    );
+    assert!(stdout(&output).contains("type        opt"));
+    let output = place.lingo(&["import", "bin", "--out", "out"]);
+    refused(&output, &["not found in archive"]);
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn the_head_of_a_pretraining_is_left_out_with_a_word() {
+    let place = Place::new();
+    let name = "lm_head.weight".to_owned();
+    let config = |folder: &str, architecture: &str, tied: bool| {
+        let mut config = place.json(&format!("{folder}/config.json"));
+        config["architectures"] = serde_json::json!([architecture]);
+        config["tie_word_embeddings"] = tied.into();
+        place.write(&format!("{folder}/config.json"), config.to_string());
+    };
+    for (folder, tied) in [("tied", true), ("untied", false)] {
+        place.changed_model(folder, |tensors| {
+            let table = tensors[named(tensors, "embed_tokens.weight")].clone();
+            tensors.insert(name.clone(), table);
+        });
+        config(folder, "OPTForCausalLM", tied);
+        let out = format!("{folder}-out");
+        let output = place.lingo(&["import", folder, "--out", &out]);
+        succeeded(&output);
+        let written = place.json(&format!("{out}/config.json"));
+        assert_eq!(
+            stderr(&output).contains(&name),
+            !tied,
+            "{}",
+            stderr(&output)
+        );
+        assert_eq!(
+            written["architectures"][0],
+            if tied { "OPTForCausalLM" } else { "OPTModel" }
+        );
+        assert_eq!(written["tie_word_embeddings"], tied);
     }
 }

@@ -417,3 +417,16 @@ fn a_pooler_that_an_adapter_brings_stays_with_it_when_it_is_merged_and_trained_o
             .contains_key("pooler.dense.weight")
     );
 }
+
+#[test]
+fn a_model_whose_tokens_follow_from_a_rule_lacks_no_tokenizer() {
+    let place = Place::new();
+    nucleotide_transformer(&place);
+    let output = place.lingo(&["import", "esm_gated", "--out", "compact"]);
+    succeeded(&output);
+    assert!(
+        !stderr(&output).contains("tokenizer"),
+        "{}",
+        stderr(&output)
+    );
+}

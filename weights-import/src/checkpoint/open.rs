@@ -137,6 +137,19 @@ impl Checkpoint {
                 found: format!("{:?}", table.shape),
             });
         }
+        // By its shape a classifier is told from a model without a head.
+        let head = format!("{}.weight", config.head().output);
+        let head = by_name
+            .get(&head)
+            .and_then(|index| contents.tensors.get(*index));
+        if let Some(head) = head.filter(|head| head.shape.len() != 2) {
+            return Err(ImportError::Damaged {
+                path: path.to_owned(),
+                place: format!("the head's matrix `{}`", head.source),
+                expected: format!("a row of {} numbers for each output", config.width()),
+                found: format!("shape {:?}", head.shape),
+            });
+        }
         Ok(Self {
             path: path.to_owned(),
             kind,

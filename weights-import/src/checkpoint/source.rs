@@ -8,7 +8,7 @@ use lingo_core::weights::{WeightError, WeightSource};
 use super::Checkpoint;
 use crate::error::ImportError;
 use crate::mapped::MappedFile;
-use crate::tensors::{Role, Stored, half_of};
+use crate::tensors::{Place, Role, Stored, half_of};
 
 impl Checkpoint {
     /// Whether every tensor has found its place. Call it once the model is built, or [checked](lingo_core::models::check):
@@ -36,6 +36,26 @@ impl Checkpoint {
                 keys,
             })
         }
+    }
+
+    /// Reads, one at a time, the tensors of PyTorch's files that the model or its head needs: whether their storages are
+    /// there and whole is told no other way. Of other formats nothing is read.
+    ///
+    /// # Errors
+    /// With the first that cannot be read.
+    pub fn check_storages(&self) -> Result<(), ImportError> {
+        let needed = self.contents.tensors.iter();
+        let mut needed = needed.filter(|stored| matches!(stored.role, Role::Used | Role::Head));
+        needed.try_for_each(|stored| match &stored.place {
+            Place::Mapped { .. } => Ok(()),
+            Place::Pytorch(tensor) => match tensor.read() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(ImportError::Pytorch {
+                    path: self.path.clone(),
+                    reason: error.to_string(),
+                }),
+            },
+        })
     }
 
     /// Finds a tensor and checks its shape.

@@ -6,7 +6,7 @@ use lingo_core::models::ModelConfig;
 use lingo_core::models::llama::LlamaConfig;
 use serde_json::{Map, Value, json};
 
-use super::{ExportError, FineTuned, FloatType};
+use super::{ExportError, FineTuned, FloatType, left_out};
 use crate::checkpoint::Checkpoint;
 use crate::json::JsonFile;
 use crate::tokenizer::TextTokenizer;
@@ -14,18 +14,19 @@ use crate::tokenizer::TextTokenizer;
 /// The file's name.
 pub(super) const FILE: &str = "config.json";
 
-/// Writes it.
+/// Writes it; a source `is_beheaded` that is written without the head of its pretraining.
 pub(super) fn write(
     source: &Checkpoint,
     dtype: FloatType,
     tokenizer: Option<&TextTokenizer>,
     fine_tuned: Option<&FineTuned>,
+    is_beheaded: bool,
     folder: &Path,
 ) -> Result<(), ExportError> {
     let bos = tokenizer.and_then(|tokenizer| tokenizer.bos);
     let mut root = match (source.folder(), source.config()) {
         (Some(from), _) => JsonFile::open(&from.join(FILE))?.root().clone(),
-        (None, ModelConfig::Llama(config)) => llama(config, bos),
+        (None, ModelConfig::Llama(config)) => llama(config, bos, left_out::is_tied(source)?),
         // A reader of single files that learns of other models says here what to write.
         (None, other) => {
             return Err(ExportError::Weights {
@@ -48,6 +49,11 @@ pub(super) fn write(
     if root.remove("auto_map").is_some() && matches!(source.config(), ModelConfig::DnaBert2(_)) {
         // By this the model is recognised all the same; the figure is not read.
         root.entry("alibi_starting_size").or_insert(512.into());
+    }
+    if is_beheaded && source.classes().is_none() {
+        // Under the class of before, libraries would make the missing head up.
+        let class = format!("{}Model", family(source.config()));
+        root.insert("architectures".to_owned(), json!([class]));
     }
     if let Some(fine_tuned) = fine_tuned {
         let pad = tokenizer.map(|tokenizer| tokenizer.pad);
@@ -74,18 +80,22 @@ fn hugging_face_type(config: &ModelConfig) -> &'static str {
     }
 }
 
+/// What the names of Hugging Face's classes for a model begin with.
+fn family(config: &ModelConfig) -> &'static str {
+    match config {
+        ModelConfig::Opt(_) => "OPT",
+        ModelConfig::Llama(_) => "Llama",
+        ModelConfig::Bert(_) | ModelConfig::DnaBert2(_) => "Bert",
+        ModelConfig::Esm(_) => "Esm",
+    }
+}
+
 /// What makes the configuration one of a classifier.
 fn classifier(
     config: &ModelConfig,
     fine_tuned: &FineTuned,
     pad: Option<u32>,
 ) -> Map<String, Value> {
-    let name = match config {
-        ModelConfig::Opt(_) => "OPT",
-        ModelConfig::Llama(_) => "Llama",
-        ModelConfig::Bert(_) | ModelConfig::DnaBert2(_) => "Bert",
-        ModelConfig::Esm(_) => "Esm",
-    };
     let (problem, names) = match &fine_tuned.labels {
         Some(names) => ("multi_label_classification", names.clone()),
         None => {
@@ -102,7 +112,7 @@ fn classifier(
     let mut root = Map::from_iter([
         (
             "architectures".to_owned(),
-            json!([format!("{name}ForSequenceClassification")]),
+            json!([format!("{}ForSequenceClassification", family(config))]),
         ),
         ("id2label".to_owned(), by_id.into()),
         ("label2id".to_owned(), by_name.into()),
@@ -115,7 +125,7 @@ fn classifier(
     root
 }
 
-fn llama(config: &LlamaConfig, bos: Option<u32>) -> Map<String, Value> {
+fn llama(config: &LlamaConfig, bos: Option<u32>, tied: bool) -> Map<String, Value> {
     let root = json!({
         "architectures": ["LlamaModel"],
         "model_type": "llama",
@@ -135,6 +145,7 @@ fn llama(config: &LlamaConfig, bos: Option<u32>) -> Map<String, Value> {
         "attention_dropout": config.attention_dropout,
         "bos_token_id": bos,
         "pad_token_id": config.pad_token_id,
+        "tie_word_embeddings": tied,
     });
     match root {
         Value::Object(root) => root,
@@ -178,7 +189,7 @@ mod tests {
                 pad_token_id,
                 ..config.clone()
             };
-            write_json(folder.path(), FILE, llama(&config, None)).unwrap();
+            write_json(folder.path(), FILE, llama(&config, None, true)).unwrap();
             let file = JsonFile::open(&folder.path().join(FILE)).unwrap();
             assert_eq!(
                 hf::config::parse(&file).unwrap(),

@@ -95,6 +95,15 @@ fn a_gguf_file_becomes_a_folder_of_the_same_model() {
     )
     .unwrap();
     assert!(matches!(exported.tokenizer, TokenizerFate::Written));
+    // What llama.cpp calls `lm_head.weight`.
+    assert_eq!(exported.left_out, ["output.weight"]);
+    let tied = |out: &Path| -> serde_json::Value {
+        let config = std::fs::read(out.join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+        assert_eq!(config["architectures"][0], "LlamaModel");
+        config["tie_word_embeddings"].clone()
+    };
+    assert_eq!(tied(&out), false);
     assert_eq!((exported.tensors, exported.dtype), (11, FloatType::F32));
     assert_eq!(heard.len(), 11);
     let (done, all) = heard.last().unwrap();
@@ -118,7 +127,8 @@ fn a_gguf_file_becomes_a_folder_of_the_same_model() {
     writer.flag("tokenizer.ggml.add_bos_token", true);
     let (_folder, source) = writer.file();
     let out = place.path().join("bos");
-    export(&source, &out, ExportOptions::default()).unwrap();
+    let exported = export(&source, &out, ExportOptions::default()).unwrap();
+    assert_eq!((exported.left_out, tied(&out)), (vec![], true.into()));
     let again = tokenizer(&out);
     assert_eq!(again.bos, Some(0));
     same_tokens(&tokenizer(&source), &again, &["ACAC 112"]);

@@ -193,6 +193,24 @@ struct Lazy<'a> {
 }
 
 impl Lazy<'_> {
+    /// Its numbers as they are written. A source's own are looked at, as they pass: with one that is not finite, no training
+    /// and no score can succeed.
+    fn checked_bytes(&self) -> Result<Cow<'_, [u8]>, ExportError> {
+        let bytes = self.bytes()?;
+        if matches!(self.planned.numbers, Numbers::Stored(_))
+            && !are_finite(&bytes, self.planned.dtype)
+        {
+            return Err(ExportError::Tensor {
+                path: self.writing.source.path.to_owned(),
+                tensor: self.planned.source_name().to_owned(),
+                reason: "it holds NaN or an infinite number, and no score can come of it: the training that made it diverged, \
+                         or the file is damaged; fetch it again, or take another checkpoint"
+                    .to_owned(),
+            });
+        }
+        Ok(bytes)
+    }
+
     fn bytes(&self) -> Result<Cow<'_, [u8]>, ExportError> {
         let Planned { dtype, .. } = self.planned;
         let key = self.planned.source_name();
@@ -272,7 +290,7 @@ impl View for Lazy<'_> {
         if let Some(before) = writing.last.replace(stored) {
             before.release(writing.source.files);
         }
-        match self.bytes() {
+        match self.checked_bytes() {
             Ok(bytes) => {
                 let done = writing.done.get() + self.planned.numbers();
                 writing.done.set(done);
@@ -292,5 +310,54 @@ impl View for Lazy<'_> {
             FloatType::F16 | FloatType::Bf16 => 2,
         };
         self.planned.numbers() * width
+    }
+}
+
+/// Whether none of the numbers has all bits of its exponent set, as the infinite and NaN have.
+fn are_finite(bytes: &[u8], dtype: FloatType) -> bool {
+    let halves = |exponent: u16| {
+        let halves = bytes.as_chunks().0.iter();
+        // Without an early end, it is many numbers at a time.
+        halves.fold(true, |finite, bytes| {
+            finite & (u16::from_le_bytes(*bytes) & exponent != exponent)
+        })
+    };
+    match dtype {
+        FloatType::F32 => bytes.as_chunks().0.iter().fold(true, |finite, bytes| {
+            const EXPONENT: u32 = 0x7f80_0000;
+            finite & (u32::from_le_bytes(*bytes) & EXPONENT != EXPONENT)
+        }),
+        FloatType::F16 => halves(0x7c00),
+        FloatType::Bf16 => halves(0x7f80),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_from_what_is_none_in_every_type() {
+        for (number, finite) in [
+            (0.0_f32, true),
+            (-1.5, true),
+            (65_504.0, true),
+            (1e-7, true),
+            (f32::NAN, false),
+            (f32::INFINITY, false),
+            (f32::NEG_INFINITY, false),
+        ] {
+            let of =
+                |bytes: &[u8], dtype| are_finite(&[&vec![0; bytes.len()], bytes].concat(), dtype);
+            assert_eq!(of(&number.to_le_bytes(), FloatType::F32), finite);
+            assert_eq!(
+                of(&f16::from_f32(number).to_le_bytes(), FloatType::F16),
+                finite
+            );
+            assert_eq!(
+                of(&bf16::from_f32(number).to_le_bytes(), FloatType::Bf16),
+                finite
+            );
+        }
     }
 }

@@ -299,6 +299,9 @@ fn tensors_that_claim_more_than_their_storage_are_refused() {
         let (result, bytes) = peak(|| checkpoint.take(TABLE, &[6, 4]));
         let error = result.unwrap_err().to_string();
         assert!(error.contains(TABLE) && bytes < 1 << 20, "{bytes}: {error}");
+        let (result, bytes) = peak(|| checkpoint.check_storages());
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(TABLE) && bytes < 1 << 20, "{bytes}: {error}");
     }
 }
 
