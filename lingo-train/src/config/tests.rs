@@ -489,6 +489,7 @@ fn every_key_of_pretraining_is_described_and_has_the_default_it_is_said_to_have(
     defaults.pretrain = PretrainSettings {
         context_tokens: 128,
         checkpoint_every: 100,
+        learning_rate: 2e-3,
         ..PretrainSettings::default()
     };
     assert_eq!(full, defaults);

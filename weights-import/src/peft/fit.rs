@@ -44,15 +44,20 @@ impl PeftAdapter {
             .get(&output)
             .and_then(|head| head.shape().first().copied());
         for (name, data) in &self.head {
-            let rows = match layout.pooler.filter(|pooler| name.starts_with(pooler)) {
-                Some(_) => width,
+            let is_pooler = layout.pooler.is_some_and(|pooler| name.starts_with(pooler));
+            let rows = match (is_pooler, rows) {
+                (true, _) => width,
+                (false, Some(rows)) => rows,
+                // A matrix without rows is no output.
+                (false, None) if *name == output => 0,
                 // Without an output there is no head at all, which is told elsewhere.
-                None => rows.unwrap_or(0),
+                (false, None) => continue,
             };
-            let (shape, expected) = match name.ends_with(".bias") {
-                true => (data.shape(), vec![rows]),
-                false => (data.shape(), vec![rows, width]),
+            let expected = match name.ends_with(".bias") {
+                true => vec![rows],
+                false => vec![rows, width],
             };
+            let shape = data.shape();
             if shape[..] != expected[..] {
                 let reason = format!(
                     "it has shape {:?}, and the head of a model of width {width} has {expected:?}; give the pretrained \

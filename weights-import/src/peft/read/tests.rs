@@ -290,6 +290,26 @@ fn an_adapter_of_other_shapes_does_not_fit() {
     );
     let error = said(&path.replace("fc1", "fc2"));
     assert!(error.contains("the model has one of"), "{error}");
+
+    let zeros = |shape: [usize; 2]| {
+        let numbers = vec![0.0_f32; shape[0] * shape[1]];
+        burn::tensor::TensorData::new(numbers, shape)
+    };
+    adapter
+        .head
+        .insert("score.weight".to_owned(), zeros([3, 5]));
+    let error = adapter.check_fits(folder, &model).unwrap_err().to_string();
+    for part in [
+        "`base_model.model.score.weight`",
+        "shape [3, 5]",
+        "has [3, ",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    // What has no output at all is no misfit, but no classifier: whoever needs one says so.
+    let head = adapter.head.remove("score.weight").unwrap();
+    adapter.head.insert("score.bias".to_owned(), head);
+    adapter.check_fits(folder, &model).unwrap();
 }
 
 #[test]
