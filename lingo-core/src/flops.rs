@@ -22,6 +22,15 @@ use crate::models::{Architecture, Classifier};
 use crate::nn::Projection;
 
 /// Operations of a batch `[B, T]`: `per_token·B·T + per_pair·B·T² + per_sequence·B`.
+///
+/// ```
+/// use lingo_core::flops::Flops;
+///
+/// // A layer of 64 x 64, and attention of width 64.
+/// let layer = Flops { per_token: 2 * 64 * 64, ..Flops::default() };
+/// let attention = Flops { per_pair: 2 * 2 * 64, ..Flops::default() };
+/// assert_eq!((layer + attention).of_batch([8, 100]), 8 * 100 * (8192 + 100 * 256));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flops {
     /// For each token.

@@ -195,6 +195,12 @@ pub struct Name {
 }
 
 /// A number over several runs.
+///
+/// ```
+/// let spread = lingo_train::comparison::Spread::of(&[0.5, 0.7]).expect("there are two");
+/// assert_eq!((spread.mean, spread.n), (0.6, 2));
+/// assert!((spread.sd.expect("there are two") - 0.02_f64.sqrt()).abs() < 1e-12);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
     /// The mean.

@@ -5,6 +5,15 @@ use burn::optim::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 
 /// The learning rate at each optimizer step, counted from 1: `peak · t / w` for the `w` steps of warm-up, then a line
 /// from `peak` that reaches zero one step behind the last.
+///
+/// ```
+/// use lingo_train::schedule::WarmupLinear;
+///
+/// let schedule = WarmupLinear::new(3e-4, 0.1, 100);
+/// assert_eq!(schedule.at(5), 1.5e-4);
+/// assert_eq!(schedule.at(10), 3e-4);
+/// assert_eq!(schedule.at(101), 0.0);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct WarmupLinear {
     peak: f64,

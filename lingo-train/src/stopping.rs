@@ -3,6 +3,19 @@
 use crate::metric::MetricName;
 
 /// When a run ends before its last step.
+///
+/// ```
+/// use lingo_train::metric::MetricName;
+/// use lingo_train::stopping::Stopping;
+///
+/// let stopping = Stopping {
+///     metric: MetricName::Mcc,
+///     patience: 2,
+///     min_delta: 0.01,
+/// };
+/// assert!(!stopping.is_due([0.30, 0.42, 0.40]));
+/// assert!(stopping.is_due([0.30, 0.42, 0.40, 0.425]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stopping {
     /// What is watched on dev; its direction is its own.

@@ -24,6 +24,25 @@ pub struct LowRankConfig {
 }
 
 /// ΔW x = (α / R) · P (λ ∘ (Q x)), or (α / R) · P (Q x) without singular values (LoRA: P is B and Q is A).
+///
+/// ```
+/// use burn::tensor::Device;
+/// use lingo_core::adapter::LowRankConfig;
+///
+/// let config = LowRankConfig {
+///     rank: 4,
+///     alpha: 32.0,
+///     dropout: 0.0,
+///     singular_values: true,
+/// };
+/// let correction = config.init(42, "layers.0.fc1", [16, 64], &Device::flex());
+/// assert_eq!(correction.p.dims(), [64, 4]);
+/// assert_eq!(correction.q.dims(), [4, 16]);
+/// // λ is zero, and so is what is added to the matrix.
+/// let product = correction.product(); // [d_output, d_input]
+/// assert_eq!(product.dims(), [64, 16]);
+/// assert_eq!(product.abs().max().into_scalar::<f32>(), 0.0);
+/// ```
 #[derive(Module, Debug)]
 pub struct LowRank {
     /// Left vectors `[d_output, R]`.

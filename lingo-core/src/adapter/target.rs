@@ -41,6 +41,18 @@ pub struct Match {
 ///
 /// # Errors
 /// If a pattern names nothing.
+///
+/// ```
+/// use lingo_core::adapter::target::match_targets;
+///
+/// let paths = ["layers.0.self_attn.q_proj", "layers.0.fc1", "layers.1.self_attn.q_proj"].map(String::from);
+/// let names: &[lingo_core::models::PaperName] = &[("Wq", &["self_attn.q_proj"]), ("Wf1", &["fc1"])];
+/// let found = match_targets(&paths, names, &["Wq".to_owned(), "fc1".to_owned()])?;
+/// assert_eq!(found[0].indices, [0, 2]);
+/// assert_eq!(found[1].indices, [1]);
+/// assert!(match_targets(&paths, names, &["Wv".to_owned()]).is_err());
+/// # Ok::<(), lingo_core::adapter::target::UnmatchedTarget>(())
+/// ```
 pub fn match_targets(
     paths: &[String],
     paper_names: &[PaperName],

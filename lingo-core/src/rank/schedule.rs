@@ -16,6 +16,17 @@ pub struct NoRoom {
 }
 
 /// How many triplets may live, over all matrices, at each optimizer step (counted from 1).
+///
+/// ```
+/// use lingo_core::rank::BudgetSchedule;
+///
+/// // 72 matrices from rank 12 to 6, in the first 3/4 of 1000 steps, an allocation every 100.
+/// let schedule = BudgetSchedule::new(72, [12, 6], 0, 0.25, 100, 1000)?;
+/// assert_eq!(schedule.budget(1), 862);
+/// assert_eq!(schedule.budget(375), 72 * 6 + 72 * 6 / 8); // half the way: an eighth of what is to go is left
+/// assert_eq!(schedule.budget(750), 72 * 6);
+/// # Ok::<(), lingo_core::rank::schedule::NoRoom>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetSchedule {
     initial: usize,

@@ -16,6 +16,15 @@ const LETTERS: [u8; 4] = *b"ATCG";
 /// nothing stands behind, in the second generation either.
 ///
 /// The generations number the same tokens differently.
+///
+/// ```
+/// use lingo_train::data::NucleotideTransformer;
+///
+/// let tokens: Vec<(u32, usize)> = NucleotideTransformer::dna_tokens("AAAAAATNA").collect();
+/// // A 6-mer, then single letters: before the N, the N, and what is left at the end.
+/// assert_eq!(tokens, [(0, 6), (4097, 1), (4100, 1), (4096, 1)]);
+/// assert_eq!(NucleotideTransformer::of_size(4107), Some(NucleotideTransformer::V2));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NucleotideTransformer {
     /// 500M-human-ref, 500M-1000G, 2.5B-1000G, 2.5B-multi-species: 4105 tokens.

@@ -50,6 +50,16 @@ pub enum MetricError {
 }
 
 /// All metrics of one evaluation, as scikit-learn computes them from the same logits.
+///
+/// ```
+/// use lingo_train::metric::{MetricName, Scores};
+///
+/// let logits = [0.2, 1.1, 2.0, -1.0, 0.5, 0.4, -0.3, 0.9]; // [B, C]
+/// let scores = Scores::from_logits(&logits, 2, &[1, 0, 1, 1])?;
+/// assert_eq!(scores.accuracy, 0.75);
+/// assert_eq!(scores.get(MetricName::Auroc), Some(1.0));
+/// # Ok::<(), lingo_train::metric::MetricError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
     /// Number of examples.
