@@ -31,7 +31,7 @@ LEFT_OUT = {
 REPLACED = {
     "--device cuda": "--device cpu",
     "train.max_steps=0 --set train.epochs=3": "train.max_steps=4",
-    "--set seed=1 --out runs/random-1": "--set train.max_steps=4 --out runs/random-1",
+    "--set seed=$seed --out runs/random-$seed": "--set train.max_steps=4 --set seed=$seed --out runs/random-$seed",
 }
 SEQUENCES = 48
 
@@ -59,7 +59,8 @@ def stand_ins(place: Path, lingo: Path) -> None:
     (place / "valid.txt").write_text(prose[:4000])
     run = [lingo, "train", "configs/quickstart.toml", "--out", "runs/ended", "--set", "train.epochs=1"]
     merge = [lingo, "export", "runs/ended", "--format", "hf", "--out", "models/my-classifier"]
-    for command in [run, merge]:
+    few = ["--set", "train.max_steps=4", "--set", "train.eval_every=4", "--set", "adapter.interval=1"]
+    for command in [run, merge, [lingo, "demo", *few]]:
         subprocess.run(command, cwd=place, check=True, capture_output=True)
 
 

@@ -82,6 +82,9 @@ fn main() -> ExitCode {
             if let Some(PretrainError::Interrupted { cause, .. }) = error.downcast_ref() {
                 return exit_code(*cause).into();
             }
+            if let Some(stopped) = error.downcast_ref::<command::demo::Stopped>() {
+                return exit_code(stopped.cause).into();
+            }
             match error.downcast_ref::<RunError>() {
                 Some(RunError::Interrupted { cause, .. }) => exit_code(*cause).into(),
                 Some(RunError::Killed { .. }) => exit_code(StopCause::Dashboard).into(),

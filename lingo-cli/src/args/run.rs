@@ -64,7 +64,9 @@ pub struct TrainArgs {
 #[command(
     after_help = "The folder holds configs/ (the model, the task and the run files, to be read, changed and trained by \
 `lingo train`), a run folder for each method and seed, demo.svg and demo.png. A demo that was stopped goes on where it was; runs \
-that have ended are kept."
+that have ended are kept.
+
+In the table, s are seconds of training alone; progress counts loading and scoring, too."
 )]
 pub struct DemoArgs {
     /// The folder that all of it goes to.

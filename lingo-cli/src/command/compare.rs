@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use lingo_train::comparison::{FinishedRun, Row, Spread, compare};
@@ -18,6 +19,14 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         if dir.join("adapter.json").is_file() {
             note!(
                 "note: {} is an adapter, not a run, it is left out",
+                dir.display()
+            );
+            continue;
+        }
+        if !dir.join("config.toml").exists() && holds_runs(dir) {
+            note!(
+                "note: {} is no run but holds some, it is left out; name them: {}/*-*",
+                dir.display(),
                 dir.display()
             );
             continue;
@@ -41,6 +50,13 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         TableFormat::Json => result!("{}", serde_json::to_string_pretty(&rows)?),
     }
     Ok(())
+}
+
+/// Whether folders in `dir` are runs, as in that of a demo.
+fn holds_runs(dir: &Path) -> bool {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files = entries.map(|entry| entry.path().join("config.toml"));
+    files.any(|file| file.is_file())
 }
 
 /// The keys that tell rows of one name apart.

@@ -3,20 +3,22 @@
 mod files;
 mod shown;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use lingo_train::comparison::{FinishedRun, compare};
 use lingo_train::config::{OutputConfig, PromptConfig, RunConfig};
 use lingo_train::metric::MetricName;
 use lingo_train::result::{RunResult, restart_peak_memory};
 use lingo_train::run::RunError;
-use lingo_train::stop::StopRequest;
+use lingo_train::stop::{StopCause, StopRequest};
 
 use self::shown::Shown;
 use super::compare::add_figures;
-use super::train::{begin, go_on, load_config, prepare, train};
+use super::train::{WRITTEN, begin, go_on, load_config, prepare, train};
 use crate::args::{DemoArgs, RunArgs};
+use crate::device::select;
 use crate::picture::Picture;
 use crate::progress::Told;
 use crate::signals::stop_on_signals;
@@ -30,10 +32,18 @@ const METRICS: [MetricName; 2] = [MetricName::Mcc, MetricName::Auroc];
 /// Trains by every method on the model and the task that the binary holds, and compares what came out.
 pub fn run(args: &DemoArgs) -> Result<()> {
     let out = &args.out;
+    check(args)?;
+    if args.overwrite {
+        let old = earlier_runs(out)?;
+        old.iter().try_for_each(|dir| WRITTEN.check(dir, true))?;
+        old.iter()
+            .try_for_each(|dir| WRITTEN.make(dir, true, None).map(drop))?;
+    }
     let configs = files::unpack(out, args.overwrite)?;
     note!(
-        "A language model that has read nothing but English learns to tell genes of yeast from what lies between them,\n\
-         in {} ways. Test is a species that it has not seen. All of it goes to {}.",
+        "A language model that has read nothing but English learns to tell genes of\n\
+         yeast from what lies between them, by {} methods. Test is of a species that it\n\
+         has not seen. All of it goes to {}.",
         METHODS.len(),
         out.display()
     );
@@ -44,20 +54,54 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     for seed in 1..=args.seeds {
         for method in METHODS {
             let repeat = Repeat::new(method, seed, &configs, args);
-            let shown = Shown::new(&format!("{}/{total} {method}", runs.len() + 1))?;
-            let result = repeat.train(args.overwrite, &shown, &stop);
+            let shown = Shown::new(&format!("{}/{total} {method}-{seed}", runs.len() + 1))?;
+            let result = repeat.train(&shown, &stop);
             shown.end();
-            match result.map_err(|error| stopped_here(error, out))? {
-                Some(result) => shown.report(&result),
-                None => shown.kept(),
-            }
+            let result = result.map_err(|error| stopped_here(error, args))?;
             let Some(run) = FinishedRun::open(&repeat.dir)? else {
                 bail!("{} has no result", repeat.dir.display());
             };
+            match result {
+                Some(result) => shown.report(&result),
+                None => shown.kept(run.settings.get("device")),
+            }
             runs.push(run);
         }
     }
     report(&runs, args)
+}
+
+/// Refuses what would fail later, or would leave nothing to compare.
+fn check(args: &DemoArgs) -> Result<()> {
+    let own = ["adapter.method", "seed", "output.dir"];
+    if let Some((key, _)) = args.set.iter().find(|(key, _)| own.contains(&key.as_str())) {
+        bail!(
+            "--set {key}: the runs of the demo differ by it; `lingo train {}` takes it, once the demo has been there",
+            files::configs(&args.out).join("lingo.toml").display()
+        );
+    }
+    args.device.as_deref().map(select).transpose()?;
+    Ok(())
+}
+
+/// The run folders of earlier demos, of whatever seeds.
+fn earlier_runs(out: &Path) -> Result<Vec<PathBuf>> {
+    if !out.is_dir() {
+        return Ok(Vec::new());
+    }
+    let failed = || format!("cannot list {}", out.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(out).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        let name = entry.file_name();
+        let run = name.to_str().and_then(|name| name.rsplit_once('-'));
+        if run.is_some_and(|(method, seed)| {
+            METHODS.contains(&method) && seed.parse::<usize>().is_ok()
+        }) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// A method with a seed.
@@ -80,14 +124,9 @@ impl Repeat {
     }
 
     /// Trains, from the newest checkpoint if there is one; `None` if that was done before.
-    fn train(
-        &self,
-        overwrite: bool,
-        shown: &Shown,
-        stop: &StopRequest,
-    ) -> Result<Option<RunResult>> {
+    fn train(&self, shown: &Shown, stop: &StopRequest) -> Result<Option<RunResult>> {
         let config = load_config(&self.args)?;
-        let has = |name: &str| !overwrite && self.dir.join(name).exists();
+        let has = |name: &str| self.dir.join(name).exists();
         if has("config.toml") {
             self.check_settings(&config)?;
         }
@@ -131,14 +170,49 @@ impl Repeat {
     }
 }
 
+/// The demo was stopped.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Who asked for it.
+    pub cause: StopCause,
+    /// What goes on with it.
+    command: String,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the demo was stopped; go on with `{}`", self.command)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 /// Says how to go on with the demo, not with one of its runs.
-fn stopped_here(error: Error, out: &Path) -> Error {
-    match error.downcast_ref::<RunError>() {
-        Some(RunError::Interrupted { .. }) => error.context(format!(
-            "the demo was stopped; `lingo demo --out {}` goes on with it",
-            out.display()
-        )),
-        _ => error,
+fn stopped_here(error: Error, args: &DemoArgs) -> Error {
+    let Some(RunError::Interrupted { cause, .. }) = error.downcast_ref() else {
+        return error;
+    };
+    let mut command = format!("lingo demo --out {}", quoted(&args.out.to_string_lossy()));
+    let mut add = |name: &str, value: &str| command += &format!(" --{name} {}", quoted(value));
+    if args.seeds > 1 {
+        add("seeds", &args.seeds.to_string());
+    }
+    if let Some(device) = &args.device {
+        add("device", device);
+    }
+    for (key, value) in &args.set {
+        add("set", &format!("{key}={value}"));
+    }
+    let cause = *cause;
+    Error::new(Stopped { cause, command })
+}
+
+/// A word as a POSIX shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "_-./:=,@%+".contains(letter);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 
@@ -160,8 +234,28 @@ fn report(runs: &[FinishedRun], args: &DemoArgs) -> Result<()> {
     let [svg, png] = paths.map(|path| path.display().to_string());
     result!("picture     {svg}, {png}");
     note!(
-        "next        lingo train {}, changed as you like",
+        "use it      lingo predict {} --input genes.fasta --output genes.csv (1: coding)\n\
+         change it   lingo train {} --set train.max_steps=2000",
+        args.out.join("lingo-1").display(),
         files::configs(&args.out).join("lingo.toml").display()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_a_shell_would_part_are_quoted() {
+        let words = ["runs/demo", "a b", "it's", "", "prompt.domain=\"x\""].map(quoted);
+        let expected = [
+            "runs/demo",
+            "'a b'",
+            r"'it'\''s'",
+            "''",
+            "'prompt.domain=\"x\"'",
+        ];
+        assert_eq!(words, expected);
+    }
 }

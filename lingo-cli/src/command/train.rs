@@ -215,7 +215,7 @@ pub fn load_task(config: &RunConfig, text: Option<Text>, checkpoint: &Checkpoint
 }
 
 /// What a run writes.
-const WRITTEN: Written = Written {
+pub const WRITTEN: Written = Written {
     files: &[
         "config.toml",
         "labels.csv",

@@ -61,12 +61,28 @@ fn every_method_is_trained_once_and_compared() {
     assert_eq!(rows[1]["method"], "lora");
     assert_eq!(rows[1]["seeds"].as_array().unwrap().len(), 2);
 
+    // A pattern such as runs/* finds the demo, too.
+    let compared = place.lingo(&["compare", "demo", "demo/lora-1", "demo/lora-2"]);
+    succeeded(&compared);
+    assert!(stderr(&compared).contains("demo is no run but holds some"));
+
+    // What would leave nothing to compare, and a device that is not there, are told at once.
+    for set in ["seed=3", "adapter.method=lora", "output.dir=x"] {
+        let key = set.split_once('=').unwrap().0;
+        refused(&demo(&place, &["--set", set]), &[key, "differ by it"]);
+    }
+    refused(&demo(&place, &["--device", "abacus"]), &["abacus"]);
+
     // Runs of other settings are no part of it, nor are run files that were changed.
     let other = demo(&place, &["--set", "train.learning_rate=1e-3"]);
     refused(&other, &["full-1", "other settings", "--overwrite"]);
     let file = place.write("demo/configs/demo/lora.toml", "epochs");
     refused(&demo(&place, &[]), &["lora.toml", "--overwrite"]);
-    succeeded(&demo(&place, &["--overwrite"]));
+    let anew = demo(&place, &["--overwrite"]);
+    succeeded(&anew);
+    assert!(!stderr(&anew).contains("is there already"));
+    // Nothing is left of the seed that was not asked for.
+    assert!(!place.path("demo/lingo-2/result.json").exists());
     assert!(std::fs::read_to_string(file).unwrap().contains("extends"));
 }
 
@@ -101,7 +117,11 @@ fn a_demo_that_was_stopped_goes_on() {
         kill.args(["-INT", &child.id().to_string()]);
         assert!(kill.status().unwrap().success());
         let output = child.wait_with_output().unwrap();
-        failed(&output, 130, &["`lingo demo --out demo` goes on with it"]);
+        failed(
+            &output,
+            130,
+            &["go on with `lingo demo --out demo --set model="],
+        );
         stderr(&output)
     };
     stopped(20);

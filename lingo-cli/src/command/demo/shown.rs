@@ -20,14 +20,13 @@ pub struct Shown {
 impl Shown {
     /// Before the run of this name.
     pub fn new(name: &str) -> Result<Self> {
-        let style = "{prefix:28} {bar:30} {percent:>3} %, {msg}";
+        let style = "{prefix:30} {bar:12} {percent:>3} %, {eta} left{msg}";
         let style = ProgressStyle::with_template(style).context("progress bar")?;
         let bar = say::bar(ProgressBar::new(1).with_style(style));
         if !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         bar.set_prefix(name.to_owned());
-        bar.set_message("loading");
         Ok(Self {
             name: name.to_owned(),
             bar,
@@ -37,10 +36,7 @@ impl Shown {
 
     /// Who moves the bar.
     pub fn listener(&self) -> Bar {
-        Bar {
-            bar: self.bar.clone(),
-            dev: String::new(),
-        }
+        Bar(self.bar.clone())
     }
 
     /// Takes the bar away.
@@ -53,26 +49,24 @@ impl Shown {
         let dev = result.dev.get(result.selected_by);
         let dev = dev.map_or("undefined".to_owned(), |value| format!("{value:.3}"));
         note!(
-            "{:<28} {:>3} s, {} steps, best dev {} {dev} at step {}",
+            "{:<30} {:>3} s, best dev {} {dev} at step {} of {}",
             self.name,
             self.started.elapsed().as_secs(),
-            result.steps,
             result.selected_by,
-            result.chosen_step
+            result.chosen_step,
+            result.steps
         );
     }
 
-    /// Says that it has ended before.
-    pub fn kept(&self) {
-        note!("{:<28} is there already", self.name);
+    /// Says that it has ended before, on a device.
+    pub fn kept(&self, device: Option<&String>) {
+        let device = device.map_or("", String::as_str).trim_matches('"');
+        note!("{:<30} is there already, from {device}", self.name);
     }
 }
 
 /// Moves a bar.
-pub struct Bar {
-    bar: ProgressBar,
-    dev: String,
-}
+pub struct Bar(ProgressBar);
 
 impl Listener for Bar {
     fn hear(&mut self, event: Event, at: &Position) {
@@ -83,13 +77,13 @@ impl Listener for Bar {
                 total,
             } => {
                 let before = total * at.round.saturating_sub(1);
-                self.bar.set_length((total * at.rounds) as u64);
-                self.bar.set_position((before + done) as u64);
+                self.0.set_length((total * at.rounds) as u64);
+                self.0.set_position((before + done) as u64);
             }
             Event::Batch { .. } | Event::Skipped => {}
-            Event::Evaluated { name, value } => self.dev = format!(", dev {name} {value}"),
+            Event::Evaluated { name, value } => {
+                self.0.set_message(format!(", dev {name} {value}"));
+            }
         }
-        let loss = at.loss.as_deref().unwrap_or("unknown");
-        self.bar.set_message(format!("loss {loss}{}", self.dev));
     }
 }
