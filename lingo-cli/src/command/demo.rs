@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result, bail};
+use lingo_train::checkpoint::CheckpointError;
 use lingo_train::comparison::{FinishedRun, compare};
 use lingo_train::config::{OutputConfig, PromptConfig, RunConfig};
 use lingo_train::metric::MetricName;
@@ -134,17 +135,17 @@ impl Repeat {
             return Ok(None);
         }
         restart_peak_memory();
-        let (config, start) = match has("checkpoint") {
-            true => {
-                let args = RunArgs {
-                    files: Vec::new(),
-                    set: Vec::new(),
-                    device: self.args.device.clone(),
-                };
-                go_on(&self.dir, &args)?
-            }
-            // One that was stopped before its first checkpoint is begun anew.
-            false => begin(config, &self.dir, true)?,
+        let args = RunArgs {
+            files: Vec::new(),
+            set: Vec::new(),
+            device: self.args.device.clone(),
+        };
+        let gone_on = has("config.toml").then(|| go_on(&self.dir, &args));
+        let (config, start) = match gone_on {
+            Some(Err(error)) if !has_no_checkpoint(&error) => return Err(error),
+            Some(Ok(found)) => found,
+            // One that was killed before its first checkpoint, or has none that is whole, is begun anew.
+            None | Some(Err(_)) => begin(config, &self.dir, true)?,
         };
         let renderer = Box::new(Told::new(shown.listener()));
         train(prepare(config)?, &self.dir, start, renderer, stop.clone()).map(Some)
@@ -168,6 +169,11 @@ impl Repeat {
         }
         Ok(())
     }
+}
+
+/// Whether a run cannot go on for want of a checkpoint.
+fn has_no_checkpoint(error: &Error) -> bool {
+    matches!(error.downcast_ref(), Some(CheckpointError::None { .. }))
 }
 
 /// The demo was stopped.
