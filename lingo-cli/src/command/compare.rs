@@ -25,8 +25,7 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         }
         if !dir.join("config.toml").exists() && holds_runs(dir) {
             note!(
-                "note: {} is no run but holds some, it is left out; name them: {}/*-*",
-                dir.display(),
+                "note: {} is no run but holds some, it is left out; give those instead",
                 dir.display()
             );
             continue;

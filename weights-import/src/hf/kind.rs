@@ -14,6 +14,10 @@ pub(super) fn is_page(bytes: &[u8]) -> bool {
 
 /// A file of another kind, in words, with what to do; none where it is of no kind that is known.
 pub(super) fn foreign(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    // The length that safetensors begins with, in eight bytes, of which the lower ones may look like anything.
+    if bytes.get(4..8) == Some(&[0; 4]) {
+        return None;
+    }
     if is_page(bytes) {
         return Some(("an HTML page", PAGE));
     }
@@ -58,6 +62,9 @@ mod tests {
             (b"\x80\x02}q", Some("a pickle")),
             (b"{\"error\": \"not found\"}", Some("JSON")),
             (b"\x10\0\0\0\0\0\0\0{}", None),
+            // Lengths of 640 and of 123 bytes.
+            (b"\x80\x02\0\0\0\0\0\0{\"a\"", None),
+            (b"{\0\0\0\0\0\0\0{\"a\"", None),
             (b"", None),
         ] {
             assert_eq!(foreign(bytes).map(|(kind, _)| kind), kind);
