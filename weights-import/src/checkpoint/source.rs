@@ -12,8 +12,8 @@ use crate::tensors::{Place, Role, Stored, half_of};
 
 impl Checkpoint {
     /// Whether every tensor has found its place. Call it once the model is built, or [checked](lingo_core::models::check):
-    /// a tensor that was neither asked for nor is ignored by the model's key table (or belongs to the head) means another architecture than the
-    /// configuration says.
+    /// a tensor that was neither asked for nor is ignored by the model's key table (or belongs to the head) means another
+    /// architecture than the configuration says.
     ///
     /// # Errors
     /// If there are such tensors; their keys are listed.
