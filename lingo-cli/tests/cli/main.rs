@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic, as tests do
 
+mod bases;
 mod compare;
 mod configs;
 mod demo;
