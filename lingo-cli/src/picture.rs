@@ -15,7 +15,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
-use self::axis::{Range, parameters};
+use self::axis::{Range, parameters, round_counts};
 
 const SIZE: (u32, u32) = (1280, 560);
 const FONT: &str = "sans-serif";
@@ -205,56 +205,131 @@ impl Picture {
             [score.mean - sd, score.mean + sd]
         };
         let scores = Range::of(scored.iter().flat_map(around)).widened(0.18);
-        let sizes = Range::of(scored.iter().map(|(mark, _)| mark.parameters.log10())).widened(0.3);
+        let sizes = Range::of(scored.iter().map(|(mark, _)| mark.parameters.log10()))
+            .widened(0.3)
+            .at_least(1.0);
+        let counts = 10_f64.powf(sizes.low)..10_f64.powf(sizes.high);
+        let counts = counts.log_scale().with_key_points(round_counts(sizes));
         let mut chart = ChartBuilder::on(area)
             .caption("What the parameters bought", (FONT, 22))
             .margin(16)
             .x_label_area_size(44)
             .y_label_area_size(64)
-            .build_cartesian_2d(sizes.bounds(), scores.bounds())?;
+            .build_cartesian_2d(counts, scores.bounds())?;
         chart
             .configure_mesh()
             .x_desc("trained parameters")
             .y_desc(format!("test {}", self.metric))
-            .x_labels(5)
-            .x_label_formatter(&|log10| parameters(10_f64.powf(*log10)))
+            .x_label_formatter(&|count| parameters(*count))
             .y_label_formatter(&|score| format!("{score:.2}"))
             .label_style((FONT, 14))
             .axis_desc_style((FONT, 16))
             .light_line_style(TRANSPARENT)
             .bold_line_style(BLACK.mix(0.08))
             .draw()?;
-        let place = |(mark, score): &(&Mark, Spread)| (mark.parameters.log10(), score.mean);
-        let points: Vec<(f64, f64)> = scored.iter().map(place).collect();
-        let front = front(&points, self.metric.higher_is_better());
+        let width = f64::from(chart.plotting_area().dim_in_pixel().0);
+        let pixel = (sizes.high - sizes.low) / width;
+        let wished: Vec<f64> = scored
+            .iter()
+            .map(|(mark, _)| (mark.parameters.log10() - sizes.low) / pixel)
+            .collect();
+        let spots = spots(&wished);
+        let count_at = |spot: f64| 10_f64.powf(sizes.low + spot * pixel);
+        let bought: Vec<(f64, f64)> = scored
+            .iter()
+            .map(|(mark, score)| (mark.parameters, score.mean))
+            .collect();
+        let front = front(&bought, self.metric.higher_is_better());
+        let front = front
+            .into_iter()
+            .map(|index| (count_at(spots[index].own), bought[index].1));
         chart.draw_series(DashedLineSeries::new(
-            front.into_iter().map(|index| points[index]),
+            front,
             6,
             4,
             BLACK.mix(0.5).stroke_width(1),
         ))?;
         let mut labels = Labels::default();
-        for ((mark, score), (x, y)) in scored.iter().zip(points) {
+        for ((mark, score), spot) in scored.iter().zip(&spots) {
+            let (x, y) = (count_at(spot.own), score.mean);
             if let Some(sd) = score.sd {
                 let style = mark.colour.stroke_width(2);
                 chart.draw_series([ErrorBar::new_vertical(x, y - sd, y, y + sd, style, 10)])?;
             }
             chart.draw_series([Circle::new((x, y), 6, mark.colour.filled())])?;
-            let (from_left, width) = (x - sizes.low, sizes.high - sizes.low);
-            let (side, shift) = match from_left > 0.6 * width {
-                true => (HPos::Right, -10),
-                false => (HPos::Left, 10),
+            let (side, beside) = match spot.own > 0.6 * width {
+                true => (HPos::Right, spot.first - 10.0),
+                false => (HPos::Left, spot.last + 10.0),
             };
             let style = (FONT, 14).into_font().color(&mark.colour);
             let style = style.pos(Pos::new(side, VPos::Bottom));
             let at = chart.backend_coord(&(x, y));
-            let height = labels.place(at.1 - 4);
-            let label = EmptyElement::at((x, y))
-                + Text::new(mark.name.clone(), (shift, height - at.1), style);
+            let shift = ((beside - spot.own) as i32, labels.place(at.1 - 4) - at.1);
+            let label = EmptyElement::at((x, y)) + Text::new(mark.name.clone(), shift, style);
             chart.draw_series([label])?;
         }
         Ok(())
     }
+}
+
+/// Where a mark stands along an axis, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spot {
+    own: f64,
+    /// The first of those that stand side by side with it.
+    first: f64,
+    last: f64,
+}
+
+/// Spots for marks that belong to `wished` pixels: marks that would stand on each other stand side by side around where they
+/// belong.
+fn spots(wished: &[f64]) -> Vec<Spot> {
+    const APART: f64 = 14.0;
+    /// Neighbours in a row.
+    struct Group {
+        members: Vec<usize>,
+        middle: f64,
+    }
+    impl Group {
+        fn half(&self) -> f64 {
+            (self.members.len() - 1) as f64 / 2.0 * APART
+        }
+    }
+    let mut order: Vec<usize> = (0..wished.len()).collect();
+    order.sort_by(|a, b| wished[*a].total_cmp(&wished[*b]));
+    let mut groups: Vec<Group> = Vec::new();
+    for index in order {
+        let mut group = Group {
+            members: vec![index],
+            middle: wished[index],
+        };
+        while let Some(before) = groups
+            .pop_if(|before| before.middle + before.half() + APART > group.middle - group.half())
+        {
+            let mut members = before.members;
+            members.append(&mut group.members);
+            let sum: f64 = members.iter().map(|member| wished[*member]).sum();
+            let middle = sum / members.len() as f64;
+            group = Group { members, middle };
+        }
+        groups.push(group);
+    }
+    let mut spots = vec![
+        Spot {
+            own: 0.0,
+            first: 0.0,
+            last: 0.0
+        };
+        wished.len()
+    ];
+    for group in groups {
+        let (first, last) = (group.middle - group.half(), group.middle + group.half());
+        for (place, member) in group.members.iter().enumerate() {
+            let own = first + place as f64 * APART;
+            spots[*member] = Spot { own, first, last };
+        }
+    }
+    spots
 }
 
 /// Where labels stand, so that none stands on another.
@@ -289,7 +364,7 @@ fn front(points: &[(f64, f64)], higher_is_better: bool) -> Vec<usize> {
     // Of points as large as each other, the best one.
     let mut best: BTreeMap<u64, usize> = BTreeMap::new();
     for (index, (size, _)) in points.iter().enumerate() {
-        // Sizes are logarithms of counts, and not negative.
+        // Sizes are not negative.
         let entry = best.entry(size.to_bits()).or_insert(index);
         if goodness(index) > goodness(*entry) {
             *entry = index;
@@ -316,6 +391,30 @@ mod tests {
         let mut labels = Labels::default();
         let placed = [100, 100, 104, 300].map(|wished| labels.place(wished));
         assert_eq!(placed, [100, 116, 84, 300]);
+    }
+
+    #[test]
+    fn marks_stand_side_by_side_where_they_would_stand_on_each_other() {
+        let own = |wished: &[f64]| {
+            spots(wished)
+                .iter()
+                .map(|spot| spot.own)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            own(&[100.0, 40.0, 100.0, 100.0]),
+            [86.0, 40.0, 100.0, 114.0]
+        );
+        // Those that move may come upon a neighbour.
+        assert_eq!(own(&[100.0, 100.0, 115.0]), [91.0, 105.0, 119.0]);
+        let two = spots(&[10.0, 12.0]);
+        let spot = |own| Spot {
+            own,
+            first: 4.0,
+            last: 18.0,
+        };
+        assert_eq!(two, [spot(4.0), spot(18.0)]);
+        assert!(spots(&[]).is_empty());
     }
 
     #[test]

@@ -40,10 +40,33 @@ impl Range {
         }
     }
 
+    /// The same with more at both ends where it is narrower than `width`.
+    pub fn at_least(self, width: f64) -> Self {
+        let more = ((width - (self.high - self.low)) / 2.0).max(0.0);
+        Self {
+            low: self.low - more,
+            high: self.high + more,
+        }
+    }
+
     /// For the plot.
     pub fn bounds(self) -> Bounds<f64> {
         self.low..self.high
     }
+}
+
+/// The round counts that an axis has lines at whose logarithms reach so far: 1, 2 and 5 of each power of ten, or the powers
+/// alone where there are many.
+pub fn round_counts(axis: Range) -> Vec<f64> {
+    let steps: &[f64] = match axis.high - axis.low > 3.0 {
+        true => &[1.0],
+        false => &[1.0, 2.0, 5.0],
+    };
+    let powers = axis.low.floor() as i32..=axis.high.ceil() as i32;
+    powers
+        .flat_map(|power| steps.iter().map(move |step| step * 10_f64.powi(power)))
+        .filter(|count| axis.bounds().contains(&count.log10()))
+        .collect()
 }
 
 /// A count in thousands, millions or billions.
@@ -54,12 +77,12 @@ pub fn parameters(count: f64) -> String {
         1e3.. => (count / 1e3, "k"),
         _ => (count, ""),
     };
-    let digits = if value < 10.0 && !unit.is_empty() {
-        1
-    } else {
-        0
+    // Two digits, without a zero at the end.
+    let value = match value < 10.0 {
+        true => (value * 10.0).round() / 10.0,
+        false => value.round(),
     };
-    format!("{value:.digits$}{unit}")
+    format!("{value}{unit}")
 }
 
 #[cfg(test)]
@@ -68,8 +91,28 @@ mod tests {
 
     #[test]
     fn counts_are_short() {
-        let written = [1.0, 950.0, 1234.0, 56_789.0, 2.44e6, 135e6, 1.3e9].map(parameters);
-        assert_eq!(written, ["1", "950", "1.2k", "57k", "2.4M", "135M", "1.3B"]);
+        let written = [1.0, 950.0, 1234.0, 5e4, 2e6, 2.44e6, 135e6, 1.3e9].map(parameters);
+        assert_eq!(
+            written,
+            ["1", "950", "1.2k", "50k", "2M", "2.4M", "135M", "1.3B"]
+        );
+    }
+
+    #[test]
+    fn lines_of_an_axis_stand_at_round_counts() {
+        let written = |low: f64, high: f64| {
+            let axis = Range {
+                low: low.log10(),
+                high: high.log10(),
+            };
+            let counts = round_counts(axis).into_iter();
+            counts.map(parameters).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            written(9e4, 6e6),
+            ["100k", "200k", "500k", "1M", "2M", "5M"]
+        );
+        assert_eq!(written(9e3, 2e7), ["10k", "100k", "1M", "10M"]);
     }
 
     #[test]
