@@ -168,7 +168,9 @@ impl Ledger {
         if self.failure.is_some() {
             return;
         }
-        let best = self.best(|_| true).map(|best| best.step);
+        // One whose checkpoint was lost can no longer be chosen.
+        let is_held = |evaluation: &Evaluation| self.checkpoints.hold(evaluation.step);
+        let best = self.best(is_held).map(|best| best.step);
         let saved = match self.files.sync() {
             Ok(logs) => save(&mut self.checkpoints, &self.state, best, logs).map_err(Into::into),
             Err(error) => Err(LedgerError::from(error)),

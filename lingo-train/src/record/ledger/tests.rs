@@ -1,30 +1,45 @@
 #![allow(clippy::unwrap_used)]
+use burn::module::Module as _;
+use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::tensor::{Device, Tensor};
+use lingo_core::adapter::LowRank;
+use tempfile::{TempDir, tempdir};
+
 use super::*;
 use crate::checkpoint::Origin;
 use crate::metric::Scores;
 
-fn ledger(rules: Rules, evaluations: &[(f64, bool)]) -> SharedLedger {
-    let dir = tempfile::tempdir().unwrap();
-    let files = RecordFiles::create(dir.path(), &[]).unwrap();
-    let checkpoints = Checkpoints::new(dir.path().to_owned(), Origin::default());
-    let of = |(i, (value, eligible)): (usize, &(f64, bool))| Evaluation {
-        round: i + 1,
-        step: i as u64,
+fn evaluation(step: u64, value: f64, eligible: bool) -> Evaluation {
+    Evaluation {
+        round: step as usize + 1,
+        step,
         elapsed_secs: 0.0,
         flops: 0.0,
         flops_adjusted_step: 0.0,
-        eligible: *eligible,
+        eligible,
         scores: Scores {
-            mcc: *value,
-            loss: *value,
+            mcc: value,
+            loss: value,
             ..Scores::from_logits(&[0.0, 0.0], 2, &[0]).unwrap()
         },
-    };
+    }
+}
+
+fn ledger_in(dir: &TempDir, rules: Rules, evaluations: &[(f64, bool)]) -> SharedLedger {
+    let files = RecordFiles::create(dir.path(), &[]).unwrap();
+    let checkpoints = Checkpoints::new(dir.path().to_owned(), Origin::default());
+    let evaluations = (0..).zip(evaluations);
     let state = RunState {
-        evaluations: evaluations.iter().enumerate().map(of).collect(),
+        evaluations: evaluations
+            .map(|(step, (value, eligible))| evaluation(step, *value, *eligible))
+            .collect(),
         ..RunState::default()
     };
     Ledger::new(files, checkpoints, Interrupter::new(), rules, state)
+}
+
+fn ledger(rules: Rules, evaluations: &[(f64, bool)]) -> SharedLedger {
+    ledger_in(&tempdir().unwrap(), rules, evaluations)
 }
 
 fn rules(select_by: MetricName) -> Rules {
@@ -60,6 +75,29 @@ fn the_best_is_eligible_the_first_of_equals_and_in_the_metrics_own_direction() {
     assert_eq!(best(MetricName::Mcc, |_| false), None);
     // One class alone has no AUROC: undefined, which is better than nothing.
     assert_eq!(best(MetricName::Auroc, |_| true), Some(2));
+}
+
+#[test]
+fn where_the_best_checkpoint_is_lost_the_best_that_is_left_stays() {
+    let dir = tempdir().unwrap();
+    // The first evaluation was the best one, and has no checkpoint any more.
+    let ledger = ledger_in(&dir, rules(MetricName::Mcc), &[(0.9, true)]);
+    let mut ledger = lock(&ledger);
+    let optimizer: ModuleOptimizer = AdamWConfig::new().init();
+    for (step, mcc) in [(1, 0.6), (2, 0.5), (3, 0.4), (4, 0.5)] {
+        ledger.count_step(true);
+        let ones = |shape| Tensor::<2>::ones(shape, &Device::flex());
+        ledger.save(Snapshot {
+            step,
+            train_secs: 0.0,
+            model: LowRank::new(ones([2, 1]), ones([1, 3]), None, 1.0, 0.0).into_record(),
+            optimizer: optimizer.to_record(),
+        });
+        ledger.evaluated(evaluation(step, mcc, true));
+    }
+    assert!(ledger.failure.is_none());
+    let held = [0, 1, 2, 3, 4].map(|step| ledger.checkpoints().hold(step));
+    assert_eq!(held, [false, true, false, true, true]);
 }
 
 #[test]
