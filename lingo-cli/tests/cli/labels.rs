@@ -299,6 +299,13 @@ fn data_that_do_not_answer_what_was_learnt_are_refused() {
     ];
     let output = place.lingo(&[&["train", "run.toml", "--out", "x"][..], &alone].concat());
     refused(&output, &["select_by", "all examples are alike"]);
+    // What could not be scored at the end is told at once.
+    place.write("blank.csv", "sequence,acg\nACGTACGT,\nACGGACGT,NA\n");
+    let blank = ["--set", "data.labels=acg", "--set"];
+    for split in ["data.dev=blank.csv", "data.test=blank.csv"] {
+        let args = [&["train", "run.toml", "--out", "x"][..], &blank, &[split]].concat();
+        refused(&place.lingo(&args), &["blank.csv", "nothing is known of"]);
+    }
     // One label is enough for a task.
     let one = ["--set", "data.labels=acg", "--set", "train.max_steps=4"];
     succeeded(&place.lingo(&[&["train", "run.toml", "--out", "one"][..], &one].concat()));

@@ -137,14 +137,14 @@ pub enum DataError {
         /// Labels of the task.
         expected: usize,
     },
-    /// A label is known for no example of the training split.
+    /// A label is known for no example of the training split, or none of another split.
     #[error(
-        "{}: nothing is known of {}, so that it cannot be learnt; leave it out, or give examples of it",
+        "{}: nothing is known of {}, so that it is neither learnt nor measured; leave it out, or give examples of it",
         path.display(),
         list(labels)
     )]
     UnknownLabels {
-        /// The file of the training split.
+        /// The file of the split.
         path: PathBuf,
         /// The labels.
         labels: Vec<String>,

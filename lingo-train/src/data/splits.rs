@@ -64,15 +64,22 @@ impl Splits {
         for (path, samples) in splits {
             findings.extend(on_labels(path, samples, &objective)?);
         }
-        if let Some(Finding::ConstantLabels { path, unknown, .. }) = findings.first()
-            && path == train_path
-            && !unknown.is_empty()
-        {
-            return Err(DataError::UnknownLabels {
-                path: path.clone(),
-                labels: unknown.clone(),
+        for finding in &findings {
+            let Finding::ConstantLabels { path, unknown, .. } = finding else {
+                continue;
+            };
+            // Of another split it is enough that something can be scored.
+            let too_many = match path == train_path {
+                true => 1,
+                false => objective.outputs(),
+            };
+            if unknown.len() >= too_many {
+                return Err(DataError::UnknownLabels {
+                    path: path.clone(),
+                    labels: unknown.clone(),
+                }
+                .into());
             }
-            .into());
         }
         findings.extend(on_duplicates(splits)?);
         Ok(Self {
