@@ -102,7 +102,7 @@ impl Run {
             plan: Plan {
                 config,
                 task,
-                model_type: model.model_type(),
+                network: model.clone(),
                 base_weights: WeightSample::default(),
                 base_tokens: None,
                 brought,

@@ -23,6 +23,13 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             );
             continue;
         }
+        if dir.join("model/config.json").is_file() {
+            note!(
+                "note: {} is a run of `lingo pretrain`, which has no test, it is left out",
+                dir.display()
+            );
+            continue;
+        }
         if !dir.join("config.toml").exists() && holds_runs(dir) {
             note!(
                 "note: {} is no run but holds some, it is left out; give those instead",

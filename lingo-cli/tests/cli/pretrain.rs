@@ -100,6 +100,9 @@ fn a_pretrained_model_predicts_better_than_frequencies_and_is_read_by_train() {
     place.write("fine.toml", run);
     succeeded(&place, &["train", "fine.toml", "--out", "fine"]);
     assert!(place.path("fine/result.json").exists());
+    let compared = place.lingo(&["compare", "run", "fine"]);
+    crate::place::succeeded(&compared);
+    assert!(stderr(&compared).contains("run is a run of `lingo pretrain`"));
 
     refused(
         &place.lingo(&["pretrain", "pre.toml", "--out", "run"]),
@@ -201,6 +204,16 @@ fn a_run_that_is_stopped_or_killed_and_resumed_comes_to_what_it_would_have_come_
     ];
     succeeded(&place, &args);
     std::fs::remove_file(place.path(dir).join("result.json")).unwrap();
+    // Of the shape, weights do not tell everything.
+    place.write(
+        "shape.json",
+        SHAPE.replace("\"dropout\": 0.1", "\"dropout\": 0.2"),
+    );
+    refused(
+        &place.lingo(&["pretrain", "--resume", dir]),
+        &["config.json no longer describes the network"],
+    );
+    place.write("shape.json", SHAPE);
     place.write("train.txt", text(3, 300));
     refused(
         &place.lingo(&["pretrain", "--resume", dir]),

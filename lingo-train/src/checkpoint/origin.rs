@@ -3,6 +3,7 @@
 use blake3::Hasher;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
+use lingo_core::models::ModelConfig;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -43,6 +44,9 @@ pub struct Origin {
     pub splits: [String; 3],
     /// Of all weights before the first step.
     pub weights: String,
+    /// The architecture with its settings, of which weights tell nothing: heads, activations, norms, dropout.
+    #[serde(default)]
+    pub network: String,
     /// The device as asked for.
     pub device: String,
     /// Threads that share a batch, which decides how it is rounded.
@@ -60,6 +64,7 @@ impl Origin {
         config: &RunConfig,
         splits: [&Samples; 3],
         model: &impl Module,
+        network: &ModelConfig,
         device: &str,
         workers: usize,
     ) -> Result<Self, OriginError> {
@@ -67,7 +72,7 @@ impl Origin {
         let table = Table::try_from(config).map_err(ConfigError::Write)?;
         Ok(Self {
             splits: [train.digest()?, dev.digest()?, test.digest()?],
-            ..Self::of(table, &MAY_DIFFER, model, device, workers)
+            ..Self::of(table, &MAY_DIFFER, model, network, device, workers)
         })
     }
 
@@ -76,6 +81,7 @@ impl Origin {
         mut config: Table,
         may_differ: &[&str],
         model: &impl Module,
+        network: &ModelConfig,
         device: &str,
         workers: usize,
     ) -> Self {
@@ -86,6 +92,7 @@ impl Origin {
             config,
             splits: Default::default(),
             weights: of_weights(model),
+            network: format!("{network:?}"),
             device: device.to_owned(),
             workers,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,7 +121,17 @@ impl Origin {
             "model: the weights before the first step are not those it began with; model (or adapter.from) has changed"
                 .to_owned()
         });
-        settings.chain(splits).chain(weights).collect()
+        // Another version may describe the same one otherwise; the first versions did not note it.
+        let comparable = self.version == now.version && !self.network.is_empty();
+        let network = (comparable && self.network != now.network).then(|| {
+            "model: config.json no longer describes the network that it began with (heads, norms, dropout or the like)"
+                .to_owned()
+        });
+        settings
+            .chain(splits)
+            .chain(weights)
+            .chain(network)
+            .collect()
     }
 }
 

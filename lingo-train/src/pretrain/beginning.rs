@@ -95,7 +95,8 @@ impl Pretraining {
     /// What the run follows from: the settings, what stands in the corpus, and the weights before the first step.
     fn origin(&self, device: &str, workers: usize) -> Result<Origin, ConfigError> {
         let table = Table::try_from(&self.config).map_err(ConfigError::Write)?;
-        let mut origin = Origin::of(table, &PRETRAIN_MAY_DIFFER, &self.model, device, workers);
+        let (model, network) = (&self.model, &self.network);
+        let mut origin = Origin::of(table, &PRETRAIN_MAY_DIFFER, model, network, device, workers);
         let [train, valid] = &self.digests;
         let digest = |digest: &String| Value::String(format!("tokens of blake3 {digest}"));
         let corpus = Table::from_iter([

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::module::Module as _;
 use burn::tensor::Device;
 use lingo_core::initial_weights::InitialWeights;
-use lingo_core::models::{HeadLayout, LanguageModel, ModelConfig};
+use lingo_core::models::{LanguageModel, ModelConfig};
 use lingo_core::nn::Loader;
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub struct Unigram {
 pub struct Pretraining {
     pub(super) config: PretrainConfig,
     pub(super) model: LanguageModel,
-    pub(super) layout: HeadLayout,
+    pub(super) network: ModelConfig,
     pub(super) train: Blocks,
     pub(super) valid: Blocks,
     pub(super) digests: [String; 2],
@@ -100,7 +100,7 @@ impl Pretraining {
         let predicted = &valid.ids[1..];
         let loss = UnigramModel::new(&train.ids, vocabulary).loss(predicted);
         Ok(Self {
-            layout: shape.head(),
+            network: shape.clone(),
             train: blocks,
             valid: Blocks::new(valid, context),
             digests: streams.each_ref().map(TokenStream::digest),
@@ -154,7 +154,7 @@ impl Pretraining {
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
         let settings = &self.config.pretrain;
-        let all = self.epoch_steps() * settings.epochs as u64;
+        let all = self.epoch_steps().saturating_mul(settings.epochs as u64);
         match settings.max_steps {
             0 => all,
             most => all.min(most as u64),

@@ -162,7 +162,7 @@ impl Training<'_> {
         };
         self.state.validations.push(validation);
         if self.state.best().map(|best| best.step) == Some(validation.step) {
-            let tensors = named_tensors(&model, &self.plan.layout, &|_| true);
+            let tensors = named_tensors(&model, &self.plan.network.head(), &|_| true);
             let folder = self.surroundings.dir.join(MODEL_FOLDER);
             (self.surroundings.save)(tensors, &folder).map_err(PretrainError::Export)?;
         }

@@ -20,7 +20,7 @@ pub(super) fn manifest(plan: &Plan, steps: u64) -> Manifest {
     Manifest {
         format: saved::FORMAT,
         model: config.model.clone(),
-        model_type: plan.model_type.to_owned(),
+        model_type: plan.network.model_type().to_owned(),
         base_weights: plan.base_weights.clone(),
         base_tokens: plan.base_tokens.clone(),
         method: config.adapter.method,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use burn::optim::{AdamWConfig, ModuleOptimizer};
+use lingo_core::models::ModelConfig;
 use lingo_core::weights::WeightSample;
 
 use super::RunError;
@@ -22,7 +23,8 @@ const EPSILON: f32 = 1e-8;
 pub(super) struct Plan {
     pub(super) config: RunConfig,
     pub(super) task: Task,
-    pub(super) model_type: &'static str,
+    /// The shape of the pretrained model.
+    pub(super) network: ModelConfig,
     /// Numbers of the pretrained weights.
     pub(super) base_weights: WeightSample,
     /// What its tokenizer does.

@@ -117,7 +117,15 @@ impl Training {
         }
         let task = &plan.task;
         let splits = [&task.train, &task.dev, &task.test];
-        let origin = Origin::new(&plan.config, splits, classifier, device, workers.count())?;
+        let (network, workers_count) = (&plan.network, workers.count());
+        let origin = Origin::new(
+            &plan.config,
+            splits,
+            classifier,
+            network,
+            device,
+            workers_count,
+        )?;
         let differences = before.map_or(Vec::new(), |before| before.differences(&origin));
         if !differences.is_empty() {
             return Err(CheckpointError::Differs { dir, differences }.into());
