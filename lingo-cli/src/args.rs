@@ -6,6 +6,7 @@ mod run;
 mod scoring;
 mod shell;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 pub use exchange::{ExportArgs, ExportFormat, ImportArgs};
@@ -13,7 +14,7 @@ pub use figures::{CompareArgs, DevicesArgs, FlopsArgs, TableFormat};
 pub use run::{
     BenchArgs, CheckArgs, ConfigVerb, DemoArgs, PretrainArgs, RunArgs, ShowArgs, TrainArgs,
 };
-pub use scoring::{EvalArgs, InspectArgs, LoadArgs, PredictArgs};
+pub use scoring::{EvalArgs, InspectArgs, LoadArgs, PredictArgs, Split};
 pub use shell::{CompletionsArgs, ManArgs};
 
 /// Fine-tune language models on genomes.
@@ -81,9 +82,24 @@ fn unescape(text: &str) -> String {
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some((key, value)) if !key.trim().is_empty() => {
+            let parts: Vec<&str> = key.split('.').map(str::trim).collect();
+            Ok((parts.join("."), value.to_owned()))
+        }
         _ => Err("expected KEY=VALUE, for example train.epochs=2".to_owned()),
     }
+}
+
+/// One of `all`, by its name.
+fn choice<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    let names = all.iter().map(move |item| name(*item));
+    PossibleValuesParser::new(names).try_map(move |text| {
+        let mut found = all.iter().filter(|item| name(**item) == text);
+        found.next().copied().ok_or("is none of them")
+    })
 }
 
 fn positive(text: &str) -> Result<usize, String> {

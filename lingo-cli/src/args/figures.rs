@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use lingo_train::config::Method;
 use lingo_train::metric::MetricName;
 
-use super::positive;
+use super::{choice, positive};
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +15,7 @@ pub struct CompareArgs {
     #[arg(value_name = "RUN_DIR", required = true)]
     pub runs: Vec<PathBuf>,
     /// Metrics on test, separated by commas.
-    #[arg(long, value_delimiter = ',', value_parser = metric_name(), default_value = "mcc,auroc")]
+    #[arg(long, value_delimiter = ',', value_parser = choice(&MetricName::ALL, MetricName::name), default_value = "mcc,auroc")]
     pub metrics: Vec<MetricName>,
     /// The form of the table.
     #[arg(long, value_enum, default_value_t = TableFormat::Markdown)]
@@ -38,15 +37,6 @@ pub enum TableFormat {
     Json,
 }
 
-fn metric_name() -> impl TypedValueParser<Value = MetricName> {
-    PossibleValuesParser::new(MetricName::ALL.map(MetricName::name)).map(|name| {
-        let metric = MetricName::ALL
-            .into_iter()
-            .find(|metric| metric.name() == name);
-        metric.unwrap_or(MetricName::Mcc)
-    })
-}
-
 /// Arguments of `flops`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -64,7 +54,7 @@ pub struct FlopsArgs {
     #[arg(long, default_value_t = 8, value_parser = positive)]
     pub batch_size: usize,
     /// full, lora, adalora or adaptive-rank-sampling.
-    #[arg(long, default_value = Method::AdaptiveRankSampling.name(), value_parser = method())]
+    #[arg(long, default_value = Method::AdaptiveRankSampling.name(), value_parser = choice(&Method::ALL, Method::name))]
     pub method: Method,
     /// The (initial) rank of each adapter [default: adapter.rank or adapter.initial_rank of a run file].
     #[arg(long, value_parser = positive)]
@@ -78,13 +68,6 @@ pub struct FlopsArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-fn method() -> impl TypedValueParser<Value = Method> {
-    PossibleValuesParser::new(Method::ALL.map(Method::name)).map(|name| {
-        let method = Method::ALL.into_iter().find(|method| method.name() == name);
-        method.unwrap_or(Method::AdaptiveRankSampling)
-    })
 }
 
 /// Arguments of `devices`.

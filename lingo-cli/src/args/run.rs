@@ -10,13 +10,14 @@ use crate::command::config::CONFIGS;
 /// A run file and what replaces its keys.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// The run file; of several, such as a task, a model and a method, each one is over those before it.
+    /// The run file; of several, each one is over those before it.
     #[arg(value_name = "RUN.toml", required = true)]
     pub files: Vec<PathBuf>,
-    /// Replace a key of the run file, for example train.epochs=2; may be given often.
+    /// Replace a key of the run file, for example seed=2; may be given often.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
-    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray; short for --set device=DEVICE.
+    /// Where to compute: cpu, wgpu, wgpu:1, cuda, cuda:1, tch or ndarray; to train also several, such as cuda:0,cuda:1. Short
+    /// for --set device=DEVICE.
     #[arg(long)]
     pub device: Option<String>,
 }
@@ -48,7 +49,7 @@ pub struct TrainArgs {
     /// Replace a run folder that exists.
     #[arg(long)]
     pub overwrite: bool,
-    /// Go on with a run that was stopped or killed, in its folder, to the same end; of --set only places may change.
+    /// Go on with a run that was stopped or killed, in its folder, to the same end; of --set only the device, places of inputs and checkpoint_every may change.
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["files", "out", "overwrite"])]
     pub resume: Option<PathBuf>,
     /// Show progress as plain lines on a terminal too, instead of the dashboard.
@@ -78,7 +79,7 @@ pub struct DemoArgs {
     /// Where to compute, as for `train`.
     #[arg(long)]
     pub device: Option<String>,
-    /// Replace a key of all its run files, for example train.epochs=1; may be given often.
+    /// Replace a key of all its run files, for example train.max_steps=200; may be given often.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_value)]
     pub set: Vec<(String, String)>,
     /// Begin anew where a demo is there already.
@@ -108,7 +109,7 @@ pub struct PretrainArgs {
     /// Replace a run folder that exists.
     #[arg(long)]
     pub overwrite: bool,
-    /// Go on with a run that was stopped or killed, in its folder, to the same end; of --set only places may change.
+    /// Go on with a run that was stopped or killed, in its folder, to the same end; of --set only the device, places of inputs and checkpoint_every may change.
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["files", "out", "overwrite"])]
     pub resume: Option<PathBuf>,
     /// Print result.json at the end instead of a table.

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use lingo_train::config::{PromptConfig, TokenizerKind};
 
-use super::{exchange::Dtype, positive, unescape};
+use super::{choice, exchange::Dtype, positive, unescape};
 
 /// How a model is loaded for scoring.
 #[derive(Debug, clap::Args)]
@@ -39,13 +38,13 @@ pub struct LoadArgs {
     pub prompt: PromptArgs,
 }
 
-/// The language around sequences; a run folder has its own.
+/// The language around sequences.
 #[derive(Debug, clap::Args)]
 pub struct PromptArgs {
-    /// Text before each sequence (a run folder has its own); \n is a line break.
+    /// Text before each sequence, \n for a line break [default: a run's own; of a bare model, none].
     #[arg(long)]
     pub prefix: Option<String>,
-    /// Text behind each sequence (a run folder has its own); \n is a line break.
+    /// Text behind each sequence, \n for a line break [default: a run's own; of a bare model, none].
     #[arg(long)]
     pub suffix: Option<String>,
 }
@@ -89,12 +88,12 @@ impl PromptArgs {
 pub struct EvalArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// A CSV file with sequences and labels, or a folder with train.csv, dev.csv and test.csv.
+    /// A CSV or .mat file with sequences and labels, or a folder with train.csv, dev.csv and test.csv.
     #[arg(long, value_name = "FILE|DIR")]
     pub data: PathBuf,
-    /// Which file of the folder.
-    #[arg(long, value_enum, default_value_t = Split::Test)]
-    pub split: Split,
+    /// Which file of the folder [default: test].
+    #[arg(long, value_enum)]
+    pub split: Option<Split>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -162,17 +161,8 @@ pub struct InspectArgs {
     #[arg(long, value_name = "FILE|DIR")]
     pub data: Option<PathBuf>,
     /// Count tokens of this kind; by default, of the one that the model was pretrained with.
-    #[arg(long, value_name = "KIND", value_parser = tokenizer_kind())]
+    #[arg(long, value_name = "KIND", requires = "data", value_parser = choice(&TokenizerKind::ALL, TokenizerKind::name))]
     pub tokenizer: Option<TokenizerKind>,
     #[command(flatten)]
     pub prompt: PromptArgs,
-}
-
-fn tokenizer_kind() -> impl TypedValueParser<Value = TokenizerKind> {
-    PossibleValuesParser::new(TokenizerKind::ALL.map(TokenizerKind::name)).map(|name| {
-        let kind = TokenizerKind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name);
-        kind.unwrap_or(TokenizerKind::Bpe)
-    })
 }

@@ -7,7 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result, bail};
-use lingo_train::checkpoint::CheckpointError;
+use burn::train::renderer::MetricsRenderer;
+use lingo_train::checkpoint::{CheckpointError, RunLock};
 use lingo_train::comparison::{FinishedRun, compare};
 use lingo_train::config::{OutputConfig, PromptConfig, RunConfig};
 use lingo_train::metric::MetricName;
@@ -17,7 +18,8 @@ use lingo_train::stop::{StopCause, StopRequest};
 
 use self::shown::Shown;
 use super::compare::add_figures;
-use super::train::{WRITTEN, begin, go_on, load_config, prepare, train};
+use super::run_folder::place;
+use super::train::{WRITTEN, begin, go_on, load_config, prepare, resolve, train};
 use crate::args::{DemoArgs, RunArgs};
 use crate::device::select;
 use crate::picture::Picture;
@@ -33,14 +35,12 @@ const METRICS: [MetricName; 2] = [MetricName::Mcc, MetricName::Auroc];
 /// Trains by every method on the model and the task that the binary holds, and compares what came out.
 pub fn run(args: &DemoArgs) -> Result<()> {
     let out = &args.out;
-    check(args)?;
-    if args.overwrite {
-        let old = earlier_runs(out)?;
-        old.iter().try_for_each(|dir| WRITTEN.check(dir, true))?;
-        old.iter()
-            .try_for_each(|dir| WRITTEN.make(dir, true, None).map(drop))?;
-    }
+    check_keys(args)?;
     let configs = files::unpack(out, args.overwrite)?;
+    check_settings(&configs, args)?;
+    if args.overwrite {
+        clear(&earlier_runs(out)?)?;
+    }
     note!(
         "A language model that has read nothing but English learns to tell genes of\n\
          yeast from what lies between them, by {} methods. Test is of a species that it\n\
@@ -50,8 +50,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     );
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
-    let total = METHODS.len() * args.seeds;
-    let mut runs = Vec::with_capacity(total);
+    let total = METHODS.len().saturating_mul(args.seeds);
+    let mut runs: Vec<FinishedRun> = Vec::new();
     for seed in 1..=args.seeds {
         for method in METHODS {
             let repeat = Repeat::new(method, seed, &configs, args);
@@ -59,12 +59,16 @@ pub fn run(args: &DemoArgs) -> Result<()> {
             let result = repeat.train(&shown, &stop);
             shown.end();
             let result = result.map_err(|error| stopped_here(error, args))?;
-            let Some(run) = FinishedRun::open(&repeat.dir)? else {
+            let Some(mut run) = FinishedRun::open(&repeat.dir)? else {
                 bail!("{} has no result", repeat.dir.display());
             };
             match result {
                 Some(result) => shown.report(&result),
                 None => shown.kept(run.settings.get("device")),
+            }
+            // Seeds of a method are repeats, wherever they were computed.
+            if let Some(first) = runs.iter().rev().nth(METHODS.len() - 1) {
+                run.settings.clone_from(&first.settings);
             }
             runs.push(run);
         }
@@ -72,8 +76,8 @@ pub fn run(args: &DemoArgs) -> Result<()> {
     report(&runs, args)
 }
 
-/// Refuses what would fail later, or would leave nothing to compare.
-fn check(args: &DemoArgs) -> Result<()> {
+/// Refuses to set what would leave nothing to compare.
+fn check_keys(args: &DemoArgs) -> Result<()> {
     let own = ["adapter.method", "seed", "output.dir"];
     if let Some((key, _)) = args.set.iter().find(|(key, _)| own.contains(&key.as_str())) {
         bail!(
@@ -81,8 +85,26 @@ fn check(args: &DemoArgs) -> Result<()> {
             files::configs(&args.out).join("lingo.toml").display()
         );
     }
-    args.device.as_deref().map(select).transpose()?;
     Ok(())
+}
+
+/// Refuses settings that cannot be, before anything is trained or removed.
+fn check_settings(configs: &Path, args: &DemoArgs) -> Result<()> {
+    let mut device = None;
+    for method in METHODS {
+        let asked = resolve(&Repeat::new(method, 1, configs, args).args)?;
+        device = Some(asked.config.device);
+    }
+    device.as_deref().map(select).transpose()?;
+    Ok(())
+}
+
+/// Empties run folders: all of them, or none if one is in use or no run's.
+fn clear(runs: &[PathBuf]) -> Result<()> {
+    runs.iter().try_for_each(|dir| WRITTEN.check(dir, true))?;
+    let locks = runs.iter().map(|dir| RunLock::take(dir));
+    let _locks = locks.collect::<Result<Vec<_>, _>>()?;
+    runs.iter().try_for_each(|dir| WRITTEN.clear(dir))
 }
 
 /// The run folders of earlier demos, of whatever seeds.
@@ -135,9 +157,17 @@ impl Repeat {
             return Ok(None);
         }
         restart_peak_memory();
+        // Where model and data are now.
+        let places = [
+            ("model", Some(&config.model)),
+            ("data.dir", config.data.dir.as_ref()),
+        ];
+        let places = places.into_iter().filter_map(|(key, place)| {
+            Some((key.to_owned(), place?.to_string_lossy().into_owned()))
+        });
         let args = RunArgs {
             files: Vec::new(),
-            set: Vec::new(),
+            set: places.collect(),
             device: self.args.device.clone(),
         };
         let gone_on = has("config.toml").then(|| go_on(&self.dir, &args));
@@ -147,13 +177,25 @@ impl Repeat {
             // One that was killed before its first checkpoint, or has none that is whole, is begun anew.
             None | Some(Err(_)) => begin(config, &self.dir, true)?,
         };
-        let renderer = Box::new(Told::new(shown.listener()));
+        let renderer = || -> Box<dyn MetricsRenderer> { Box::new(Told::new(shown.listener())) };
         train(prepare(config)?, &self.dir, start, renderer, stop.clone()).map(Some)
     }
 
     /// Whether what is there was trained by the settings that are asked for, wherever it was computed.
     fn check_settings(&self, asked: &RunConfig) -> Result<()> {
-        let there = RunConfig::load(&self.dir.join("config.toml"), &[])?;
+        let mut there = RunConfig::load(&self.dir.join("config.toml"), &[])?;
+        // A folder that was moved has its model and data with it.
+        let (was, is) = (there.output.dir.take(), place(&self.dir)?);
+        if let (Some(was), Some(is)) = (was.as_deref().and_then(Path::parent), is.parent()) {
+            for path in [Some(&mut there.model), there.data.dir.as_mut()]
+                .into_iter()
+                .flatten()
+            {
+                if let Ok(inside) = path.strip_prefix(was) {
+                    *path = is.join(inside);
+                }
+            }
+        }
         let comparable = |config: &RunConfig| RunConfig {
             device: String::new(),
             output: OutputConfig::default(),
@@ -241,7 +283,7 @@ fn report(runs: &[FinishedRun], args: &DemoArgs) -> Result<()> {
     result!("picture     {svg}, {png}");
     note!(
         "use it      lingo predict {} --input genes.fasta --output genes.csv (1: coding)\n\
-         change it   lingo train {} --set train.max_steps=2000",
+         change it   lingo train {} --set train.max_steps=0 --set train.epochs=3",
         args.out.join("lingo-1").display(),
         files::configs(&args.out).join("lingo.toml").display()
     );

@@ -1,17 +1,21 @@
 //! `lingo eval`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use lingo_train::evaluate;
 use lingo_train::metric::{LabelScores, MetricName, Scores};
 
-use crate::args::EvalArgs;
+use crate::args::{EvalArgs, Split};
 use crate::scorer::Scorer;
 
 /// Scores a model on labelled sequences.
 pub fn run(args: &EvalArgs) -> Result<()> {
-    let path = match args.data.is_dir() {
-        true => args.data.join(args.split.file_name()),
-        false => args.data.clone(),
+    let path = match (args.data.is_dir(), args.split) {
+        (true, split) => args.data.join(split.unwrap_or(Split::Test).file_name()),
+        (false, None) => args.data.clone(),
+        (false, Some(_)) => bail!(
+            "--split chooses a file of a folder, and {} is none; leave it out",
+            args.data.display()
+        ),
     };
     let scorer = Scorer::load(&args.model.model, &args.model.load)?;
     let (samples, logits) = scorer.score_file(&path)?;

@@ -18,6 +18,9 @@ use crate::whole::check_whole;
 
 /// Shows what a model is made of; what is wrong with its tensors is said when all is shown.
 pub fn run(args: &InspectArgs) -> Result<()> {
+    if args.data.is_none() && args.prompt.is_given() {
+        bail!("--prefix and --suffix stand around sequences; name those by --data");
+    }
     let model = locate(&args.model)?;
     if let Some(dir) = adapter_dir(&model.path)? {
         let manifest = Saved::open(&dir)?.manifest;

@@ -5,12 +5,12 @@ mod resume;
 mod shown;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use burn::tensor::TensorData;
 use lingo_core::nn::Precision;
-use lingo_train::checkpoint::{Found, RunLock};
+use lingo_train::checkpoint::Found;
 use lingo_train::config::{PretrainConfig, Resolved};
 use lingo_train::pretrain::{
     MODEL_FOLDER, PretrainResult, PretrainState, PretrainSurroundings, Pretraining, Progress,
@@ -21,7 +21,7 @@ use weights_import::export::{FloatType, NewModel, write_new};
 
 use self::prepared::prepare;
 use self::shown::Shown;
-use super::run_folder::{Written, run_folder, warn_of_sharing};
+use super::run_folder::{Start, Written, place, run_folder};
 use crate::args::{PretrainArgs, RunArgs};
 use crate::device::Selected;
 use crate::signals::stop_on_signals;
@@ -40,12 +40,12 @@ pub fn run(args: &PretrainArgs) -> Result<()> {
     }
     let mut config = resolve(&args.run)?.config;
     let dir = run_folder(args.out.as_ref(), config.output.dir.as_ref(), &args.run);
-    WRITTEN.check(&dir, args.overwrite)?;
-    let lock = dir.is_dir().then(|| RunLock::take(&dir)).transpose()?;
-    let place = std::path::absolute(&dir);
-    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
-    let overwrite = args.overwrite;
-    pretrain(config, &dir, Start::New { overwrite, lock }, args.json)
+    let (corpus, tokenizer) = (&config.corpus, config.tokenizer.from.iter());
+    let sources = [&config.model, &corpus.train, &corpus.valid].into_iter();
+    let sources: Vec<&Path> = sources.chain(tokenizer).map(PathBuf::as_path).collect();
+    let start = WRITTEN.begin(&dir, args.overwrite, &sources)?;
+    config.output.dir = Some(place(&dir)?);
+    pretrain(config, &dir, start, args.json)
 }
 
 /// Reads a run file with what replaces its keys.
@@ -53,18 +53,12 @@ pub fn resolve(args: &RunArgs) -> Result<Resolved<PretrainConfig>> {
     Ok(PretrainConfig::load(&args.files, &args.overrides())?)
 }
 
-/// Where a run begins.
-enum Start {
-    /// At its first step, in a folder that is held if it was there.
-    New {
-        overwrite: bool,
-        lock: Option<RunLock>,
-    },
-    /// At a checkpoint, in a folder that is held.
-    Found(Box<Found<PretrainState>>, RunLock),
-}
-
-fn pretrain(config: PretrainConfig, dir: &Path, start: Start, json: bool) -> Result<()> {
+fn pretrain(
+    config: PretrainConfig,
+    dir: &Path,
+    start: Start<Found<PretrainState>>,
+    json: bool,
+) -> Result<()> {
     let dtype = match config.output.dtype {
         Precision::F32 => FloatType::F32,
         Precision::Bf16 => FloatType::Bf16,
@@ -73,11 +67,7 @@ fn pretrain(config: PretrainConfig, dir: &Path, start: Start, json: bool) -> Res
     let prepared = prepare(config)?;
     let (run, selected) = (prepared.run, prepared.selected);
     describe(&run, &prepared.blueprint, &selected, dir);
-    let (resume, lock) = match start {
-        Start::Found(found, lock) => (Some(*found), lock),
-        Start::New { overwrite, lock } => (None, WRITTEN.make(dir, overwrite, lock)?),
-    };
-    warn_of_sharing(&lock, dir);
+    let (resume, lock) = WRITTEN.enter(dir, start)?;
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
     let mut shown = Shown::new(run.total_steps())?;

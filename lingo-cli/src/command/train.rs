@@ -6,10 +6,9 @@ use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use burn::train::renderer::MetricsRenderer;
-use lingo_train::checkpoint::{Found, RunLock};
-use lingo_train::config::{Method, PretrainConfig, Resolved, RunConfig};
+use lingo_train::config::{DataFiles, Method, PretrainConfig, Resolved, RunConfig};
 use lingo_train::result::RunResult;
 use lingo_train::run::{Run, Surroundings};
 use lingo_train::saved::{Manifest, folder_of};
@@ -18,7 +17,7 @@ use lingo_train::task::{Task, Text, token_digest};
 use weights_import::Checkpoint;
 
 use super::eval::print_scores;
-use super::run_folder::{Written, run_folder, warn_of_sharing};
+use super::run_folder::{Start, Written, place, run_folder};
 use crate::args::{RunArgs, TrainArgs};
 use crate::base::{note_other_tokens, note_other_weights};
 use crate::dashboard::Dashboard;
@@ -48,12 +47,13 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     let stop = StopRequest::default();
     stop_on_signals(&stop)?;
     let dashboard = !args.plain && !say::is_quiet() && std::io::stdout().is_terminal();
-    let renderer: Box<dyn MetricsRenderer> = match dashboard {
-        true => {
-            note!("stop        Ctrl-C, or q and then s in the dashboard");
-            Box::new(Dashboard::new(stop.clone()))
+    let shown = stop.clone();
+    let renderer = move || -> Box<dyn MetricsRenderer> {
+        if !dashboard {
+            return Box::new(Told::new(Plain::new()));
         }
-        false => Box::new(Told::new(Plain::new())),
+        note!("stop        Ctrl-C, or q and then s in the dashboard");
+        Box::new(Dashboard::new(shown))
     };
     let result = train(prepared, &dir, start, renderer, stop)?;
     match args.json {
@@ -63,28 +63,15 @@ pub fn run(args: &TrainArgs) -> Result<()> {
     Ok(())
 }
 
-/// Where a run begins.
-pub enum Start {
-    /// At its first step, in a folder that is held if it was there.
-    New {
-        /// Whether a run that is there is replaced.
-        overwrite: bool,
-        /// The folder.
-        lock: Option<RunLock>,
-    },
-    /// At a checkpoint, in a folder that is held.
-    Found(Box<Found>, RunLock),
-}
-
 /// A run from its first step, in a folder that is checked to be free for it.
 pub fn begin(mut config: RunConfig, dir: &Path, overwrite: bool) -> Result<(RunConfig, Start)> {
-    WRITTEN.check(dir, overwrite)?;
-    // Taken at once where it is there; another is made once there is something to put into it.
-    let lock = dir.is_dir().then(|| RunLock::take(dir)).transpose()?;
-    // The resolved file says where the run went, so that repeating it does not write elsewhere.
-    let place = std::path::absolute(dir);
-    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
-    Ok((config, Start::New { overwrite, lock }))
+    let DataFiles { train, dev, test } = config.data.files();
+    let adapter = config.adapter.from.iter().map(PathBuf::as_path);
+    let sources = [&config.model, &train, &dev, &test].map(PathBuf::as_path);
+    let sources: Vec<&Path> = sources.into_iter().chain(adapter).collect();
+    let start = WRITTEN.begin(dir, overwrite, &sources)?;
+    config.output.dir = Some(place(dir)?);
+    Ok((config, start))
 }
 
 /// A run from the newest checkpoint in its folder.
@@ -93,19 +80,15 @@ pub fn go_on(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Start)> {
     Ok((config, Start::Found(Box::new(found), lock)))
 }
 
-/// Trains in a run folder: from the beginning, or from a checkpoint that was found in it.
+/// Trains in a run folder, from the beginning or from a checkpoint that was found in it; `renderer` shows it.
 pub fn train(
     prepared: Prepared,
     dir: &Path,
     start: Start,
-    renderer: Box<dyn MetricsRenderer>,
+    renderer: impl FnOnce() -> Box<dyn MetricsRenderer>,
     stop: StopRequest,
 ) -> Result<RunResult> {
-    let (resume, lock) = match start {
-        Start::Found(found, lock) => (Some(*found), lock),
-        Start::New { overwrite, lock } => (None, WRITTEN.make(dir, overwrite, lock)?),
-    };
-    warn_of_sharing(&lock, dir);
+    let (resume, lock) = WRITTEN.enter(dir, start)?;
     let Prepared { run, selected, .. } = prepared;
     Ok(run.train(Surroundings {
         compute: selected.compute,
@@ -113,7 +96,7 @@ pub fn train(
         dir: dir.to_owned(),
         lock,
         resume,
-        renderer,
+        renderer: renderer(),
         stop,
     })?)
 }

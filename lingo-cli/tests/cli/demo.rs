@@ -1,15 +1,22 @@
 //! `lingo demo`, on the quickstart's tiny model where it is to train.
 
+use std::path::Path;
+
 use crate::place::{Place, failed, quickstart, refused, stderr, stdout, succeeded};
 
 const METHODS: [&str; 5] = ["full", "lora", "adalora", "adaptive-rank-sampling", "lingo"];
 
 /// `lingo demo` with a tiny model and little data, and what else is said.
 fn demo(place: &Place, more: &[&str]) -> std::process::Output {
-    let model = format!("model={}", quickstart("model").display());
+    demo_in(place, "demo", &quickstart("model"), more)
+}
+
+/// The same in a folder, with another model.
+fn demo_in(place: &Place, out: &str, model: &Path, more: &[&str]) -> std::process::Output {
+    let model = format!("model={}", model.display());
     let data = format!("data.dir={}", place.path("data").display());
     let short = ["--set", "train.max_steps=12", "--set", "train.eval_every=4"];
-    let place_of = ["demo", "--out", "demo", "--set", &model, "--set", &data];
+    let place_of = ["demo", "--out", out, "--set", &model, "--set", &data];
     let ranks = ["--set", "adapter.interval=2"];
     place.lingo(&[&place_of[..], &short, &ranks, more].concat())
 }
@@ -72,6 +79,13 @@ fn every_method_is_trained_once_and_compared() {
         refused(&demo(&place, &["--set", set]), &[key, "differ by it"]);
     }
     refused(&demo(&place, &["--device", "abacus"]), &["abacus"]);
+    // And before anything is removed.
+    for wrong in ["train.max_steps=few", "device=abacus"] {
+        let value = wrong.split_once('=').unwrap().1;
+        refused(&demo(&place, &["--overwrite", "--set", wrong]), &[value]);
+    }
+    let again = demo(&place, &["--seeds", "2"]);
+    assert_eq!(stderr(&again).matches("is there already").count(), 10);
 
     // Runs of other settings are no part of it, nor are run files that were changed.
     let other = demo(&place, &["--set", "train.learning_rate=1e-3"]);
@@ -84,6 +98,20 @@ fn every_method_is_trained_once_and_compared() {
     // Nothing is left of the seed that was not asked for.
     assert!(!place.path("demo/lingo-2/result.json").exists());
     assert!(std::fs::read_to_string(file).unwrap().contains("extends"));
+}
+
+#[test]
+fn a_demo_that_was_moved_goes_on() {
+    let place = Place::new();
+    let model = place.copy_model("before/own");
+    succeeded(&demo_in(&place, "before", &model, &[]));
+    // As if it had been killed behind its last checkpoint.
+    std::fs::remove_file(place.path("before/lora-1/result.json")).unwrap();
+    std::fs::rename(place.path("before"), place.path("after")).unwrap();
+    let moved = demo_in(&place, "after", &place.path("after/own"), &[]);
+    succeeded(&moved);
+    assert_eq!(stderr(&moved).matches("is there already").count(), 4);
+    assert!(place.path("after/lora-1/result.json").exists() && !model.exists());
 }
 
 #[test]

@@ -333,7 +333,14 @@ fn what_has_no_end_is_not_read() {
         &place.lingo(&["train", "zero.toml"]),
         &["zero.toml", "it is a device"],
     );
-    // A pipe has an end, and may be read once.
+    let script = "exec \"$0\" config show /dev/stdin";
+    let shown = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_lingo")])
+        .stdin(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    refused(&shown, &["/dev/stdin", "it is a pipe"]);
+    // Data may be read once, and a pipe has an end.
     let script = "mkfifo pipe.csv; cat data/test.csv > pipe.csv & \
                   exec \"$0\" predict run --input pipe.csv --output p.csv";
     let output = std::process::Command::new("sh")
@@ -361,6 +368,28 @@ fn a_path_into_a_folder_that_is_there_is_no_name_of_the_hub() {
     for hub in ["nobody/none", "runs/none@main"] {
         refused(&predict(hub), &[hub, "HF_HUB_OFFLINE"]);
     }
+}
+
+#[test]
+fn what_no_run_has_written_is_never_replaced() {
+    let place = Place::trained("lora", &["--set", "train.max_steps=4"]);
+    let train =
+        |more: &[&str]| place.lingo(&[&["train", "run.toml", "--overwrite"], more].concat());
+    // Files of the user's, under names that a run writes too.
+    place.write("mine/config.toml", "precious");
+    place.write("mine/train.csv", "precious");
+    refused(
+        &train(&["--out", "mine"]),
+        &["mine", "no run has written them"],
+    );
+    assert_eq!(place.text("mine/config.toml"), "precious");
+    // What the new run is made of.
+    let from = ["--out", "run", "--set", "adapter.from=run"];
+    refused(
+        &train(&from),
+        &["run is what the run is to be made of", "--out"],
+    );
+    assert!(place.path("run/best/adapter.safetensors").exists());
 }
 
 #[test]

@@ -83,9 +83,9 @@ fn read_data(reader: &mut Reader<'_>) -> DataConfig {
 }
 
 fn read_labels(reader: &mut Reader<'_>) -> Option<Vec<String>> {
-    let labels = reader.texts("data.labels")?;
-    let accepted =
-        "a list of different names, at least one, for example [\"H3K4me3\", \"H3K27ac\"]";
+    let example = "[\"H3K4me3\", \"H3K27ac\"]";
+    let labels = reader.texts("data.labels", example)?;
+    let accepted = &format!("a list of different names, at least one, for example {example}");
     if labels.is_empty() {
         reader.problem("data.labels", "is empty", accepted);
     }
@@ -106,17 +106,7 @@ fn read_prompt(reader: &mut Reader<'_>) -> PromptConfig {
 }
 
 fn read_tokenizer(reader: &mut Reader<'_>) -> TokenizerConfig {
-    let kind = reader.text("tokenizer.kind").and_then(|name| {
-        let kind = TokenizerKind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == name);
-        if kind.is_none() {
-            let found = format!("there is no kind `{name}`");
-            let accepted = "\"bpe\", \"kmer\", \"words\" or \"one-hot\"";
-            reader.problem("tokenizer.kind", &found, accepted);
-        }
-        kind
-    });
+    let kind = reader.choice("tokenizer.kind", &TokenizerKind::ALL, TokenizerKind::name);
     let max_tokens = reader.count("tokenizer.max_tokens", 0).unwrap_or(0);
     let accepted = "\"auto\", true or false";
     let restrict = match reader.raw("tokenizer.restrict") {
@@ -145,7 +135,9 @@ fn read_adapter(reader: &mut Reader<'_>) -> AdapterConfig {
         method: reader
             .choice("adapter.method", &Method::ALL, Method::name)
             .unwrap_or(default.method),
-        targets: reader.texts("adapter.targets").unwrap_or(default.targets),
+        targets: reader
+            .texts("adapter.targets", "[\"Wq\", \"Wv\"]")
+            .unwrap_or(default.targets),
         from: reader.path("adapter.from"),
         alpha: reader
             .number("adapter.alpha", Bound::Above(0.0))

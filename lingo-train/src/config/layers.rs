@@ -2,6 +2,8 @@
 //! Nothing is merged: a key is looked up from the top, so that what is found has its place.
 
 use std::collections::BTreeMap;
+#[cfg(unix)]
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -152,6 +154,15 @@ impl Layers {
     /// Puts a file on top, and below it those that it extends.
     fn add(&mut self, source: Arc<Source>) -> Result<(), ConfigError> {
         let read = |path: &Path| {
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::FileTypeExt as _;
+                if path.metadata()?.file_type().is_fifo() {
+                    let pipe =
+                        "it is a pipe, and is read more than once; save what it gives to a file";
+                    return Err(Error::new(ErrorKind::InvalidInput, pipe));
+                }
+            }
             let text = std::io::read_to_string(readable::open(path)?)?;
             Ok((path.canonicalize()?, text))
         };

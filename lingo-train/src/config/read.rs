@@ -123,8 +123,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A list of texts, none empty, or one text alone; in an override commas may separate them.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
-        let accepted = "a list of texts, for example [\"Wq\", \"Wv\"]";
+    pub(super) fn texts(&mut self, key: &'static str, example: &str) -> Option<Vec<String>> {
+        let accepted = &format!("a list of texts, for example {example}");
         let Found { value, typed, .. } = self.find(key)?;
         let items: Vec<Option<&str>> = match value {
             Value::Array(items) => items.iter().map(Value::as_str).collect(),

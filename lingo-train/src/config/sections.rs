@@ -71,7 +71,7 @@ impl DataConfig {
         });
         Cache {
             dir,
-            in_memory: (self.in_memory_mib as u64) << 20,
+            in_memory: (self.in_memory_mib as u64).saturating_mul(1 << 20),
         }
     }
 

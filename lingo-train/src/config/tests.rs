@@ -213,7 +213,7 @@ epochs = 1
         "lerning_rate: unknown key; did you mean `train.learning_rate`?",
         "model: is missing and has no default; the path of a Hugging Face folder or a .gguf file, or a model of the hub such as \"facebook/opt-125m\"",
         "seed: -1 is too small; a whole number, 0 or above",
-        "tokenizer.kind: there is no kind `kmers`; \"bpe\", \"kmer\", \"words\" or \"one-hot\"",
+        "tokenizer.kind: there is no `kmers`; one of bpe, kmer, words, one-hot",
         "tokenizer.restrict: is \"maybe\"; \"auto\", true or false",
         "train.batch_size: 0 is too small; a whole number, 1 or above",
         "train.epochs: 2.5 is a number with a fraction; a whole number, 1 or above",
@@ -352,7 +352,7 @@ fn other_unusable_values_are_problems_too() {
         (
             "data.labels",
             "\"\"",
-            "data.labels: holds something else than texts, or an empty one; a list of texts, for example [\"Wq\", \"Wv\"]",
+            "data.labels: holds something else than texts, or an empty one; a list of texts, for example [\"H3K4me3\", \"H3K27ac\"]",
         ),
         (
             "data.labels",

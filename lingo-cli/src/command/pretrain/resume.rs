@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use lingo_train::checkpoint::{CheckpointError, Found, RunLock, find};
 use lingo_train::config::{PRETRAIN_MAY_DIFFER, PretrainConfig};
 use lingo_train::pretrain::PretrainState;
@@ -10,6 +10,7 @@ use lingo_train::pretrain::PretrainState;
 use super::resolve;
 use crate::args::RunArgs;
 use crate::command::go_on;
+use crate::command::run_folder::place;
 
 /// The configuration of a run folder, the newest checkpoint in it that is whole, and the folder itself.
 pub fn open(dir: &Path, args: &RunArgs) -> Result<(PretrainConfig, Found<PretrainState>, RunLock)> {
@@ -44,8 +45,7 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(PretrainConfig, Found<Pretrai
         device: args.device.clone(),
     })?
     .config;
-    let place = std::path::absolute(dir);
-    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
+    config.output.dir = Some(place(dir)?);
     note!("resume      behind step {}", found.state.run.steps);
     go_on::say(&found.damaged, &found.state.origin, &config.device);
     Ok((config, found, lock))

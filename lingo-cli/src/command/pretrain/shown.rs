@@ -91,11 +91,7 @@ impl Shown {
 
     fn line(&mut self, text: &str) {
         let secs = self.started.elapsed().as_secs();
-        let text = format!("[{:>3}:{:02}] {text}", secs / 60, secs % 60);
-        match &self.bar {
-            Some(bar) => bar.suspend(|| note!("{text}")),
-            None => note!("{text}"),
-        }
+        note!("[{:>3}:{:02}] {text}", secs / 60, secs % 60);
         self.written = Instant::now();
     }
 

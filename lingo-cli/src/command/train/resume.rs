@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use lingo_train::checkpoint::{Found, MAY_DIFFER, RunLock, find};
 use lingo_train::config::RunConfig;
 
 use super::{load_config, refuse_pretraining};
 use crate::args::RunArgs;
 use crate::command::go_on;
+use crate::command::run_folder::place;
 
 /// The configuration of a run folder, the newest checkpoint in it that is whole, and the folder itself.
 pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
@@ -37,8 +38,7 @@ pub fn open(dir: &Path, args: &RunArgs) -> Result<(RunConfig, Found, RunLock)> {
         device: args.device.clone(),
     };
     let mut config = load_config(&args)?;
-    let place = std::path::absolute(dir);
-    config.output.dir = Some(place.with_context(|| format!("cannot use {}", dir.display()))?);
+    config.output.dir = Some(place(dir)?);
 
     let run = &found.state.run;
     note!(
