@@ -23,6 +23,7 @@ pub struct Dashboard {
 impl Dashboard {
     /// A dashboard whose user can ask for a stop through `run`.
     pub fn new(run: StopRequest) -> Self {
+        remember_terminal();
         let stopped_here = Interrupter::new();
         Self {
             shown: TuiMetricsRendererWrapper::new(stopped_here.clone(), None),
@@ -37,6 +38,41 @@ impl Dashboard {
         }
     }
 }
+
+/// The terminal's modes before the dashboard took it.
+#[cfg(unix)]
+static BEFORE: std::sync::OnceLock<rustix::termios::Termios> = std::sync::OnceLock::new();
+
+#[cfg(unix)]
+fn remember_terminal() {
+    if let Ok(modes) = rustix::termios::tcgetattr(std::io::stdin()) {
+        BEFORE.get_or_init(|| modes);
+    }
+}
+
+/// Leaves the terminal as it was before the dashboard, for a process that ends without closing it.
+#[cfg(unix)]
+pub fn give_terminal_back() {
+    use std::io::Write as _;
+
+    use rustix::termios::{OptionalActions, tcsetattr};
+
+    /// Reports no mouse, shows the screen of before, and the cursor.
+    const LEAVE: &[u8] =
+        b"\x1b[?1006l\x1b[?1015l\x1b[?1003l\x1b[?1002l\x1b[?1000l\x1b[?1049l\x1b[?25h";
+
+    if let Some(modes) = BEFORE.get() {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, modes);
+        let mut terminal = std::io::stdout();
+        let _ = terminal.write_all(LEAVE).and_then(|()| terminal.flush());
+    }
+}
+
+#[cfg(not(unix))]
+fn remember_terminal() {}
+
+#[cfg(not(unix))]
+pub fn give_terminal_back() {}
 
 /// Undoes that part of the terminal's raw mode, which the dashboard enters on a thread of its own.
 #[cfg(unix)]

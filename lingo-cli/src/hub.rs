@@ -52,16 +52,14 @@ pub fn locate(model: &Path) -> Result<Located> {
     let mut files = 0_usize;
     let mut total = 0;
     let snapshot = fetch(&settings, &id, &mut |event| match event {
-        HubEvent::Licence(licence) => bar.suspend(|| {
-            note!(
-                "licence     {id} is under the {}: {}",
-                licence.name,
-                licence.terms
-            );
-        }),
+        HubEvent::Licence(licence) => note!(
+            "licence     {id} is under the {}: {}",
+            licence.name,
+            licence.terms
+        ),
         HubEvent::File { name, bytes } => {
             if files == 0 {
-                bar.suspend(|| note!("fetching    {id} from {}", settings.endpoint));
+                note!("fetching    {id} from {}", settings.endpoint);
             }
             files += 1;
             total += bytes;
@@ -70,15 +68,13 @@ pub fn locate(model: &Path) -> Result<Located> {
             bar.set_message(name.to_owned());
         }
         HubEvent::Received(bytes) => bar.set_position(bytes),
-        HubEvent::Waiting { name, lock } => bar.suspend(|| {
-            note!(
-                "waiting     for another process, which fetches {name} ({} is locked)",
-                lock.display()
-            );
-        }),
-        HubEvent::WithoutTokenizer(error) => bar.suspend(|| {
+        HubEvent::Waiting { name, lock } => note!(
+            "waiting     for another process, which fetches {name} ({} is locked)",
+            lock.display()
+        ),
+        HubEvent::WithoutTokenizer(error) => {
             note!("cached      {id} is used as it is, without a tokenizer: {error}");
-        }),
+        }
     });
     bar.finish_and_clear();
     let snapshot = snapshot?;

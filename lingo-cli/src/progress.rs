@@ -197,12 +197,9 @@ impl<L: Listener> TrainingProgressLogger for Told<L> {
         if trained {
             return;
         }
-        if let Some(value) = self.dev.take() {
-            // Burn's words for a value that is not a number.
-            let value = match value.contains("N/A") {
-                true => "undefined".to_owned(),
-                false => value,
-            };
+        // Burn's words for an evaluation that was cut short.
+        let dev = self.dev.take().filter(|value| !value.contains("N/A"));
+        if let Some(value) = dev {
             let name = self.name.clone().unwrap_or_default();
             self.listener
                 .hear(Event::Evaluated { name, value }, &self.at);

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::io::{ErrorKind, Write as _};
 use std::process::exit;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget};
 
 static QUIET: AtomicBool = AtomicBool::new(false);
+/// Every bar, on standard error where that is a terminal: lines are written above them.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Keeps remarks and progress back from now on; results and errors are still written.
 pub fn keep_quiet() {
@@ -21,7 +24,7 @@ pub fn is_quiet() -> bool {
 
 /// Writes a line to standard error, where somebody reads it.
 pub fn error(text: fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = BARS.suspend(|| writeln!(std::io::stderr(), "{text}"));
 }
 
 /// The same, of what is no error.
@@ -33,7 +36,7 @@ pub fn note(text: fmt::Arguments<'_>) {
 
 /// Writes a line of a command's result to standard output; where it cannot be written, the command ends.
 pub fn result(text: fmt::Arguments<'_>) {
-    match writeln!(std::io::stdout(), "{text}") {
+    match BARS.suspend(|| writeln!(std::io::stdout(), "{text}")) {
         Ok(()) => {}
         Err(source) if source.kind() == ErrorKind::BrokenPipe => exit(0),
         Err(source) => {
@@ -49,8 +52,9 @@ pub fn result(text: fmt::Arguments<'_>) {
 pub fn bar(bar: ProgressBar) -> ProgressBar {
     if is_quiet() {
         bar.set_draw_target(ProgressDrawTarget::hidden());
+        return bar;
     }
-    bar
+    BARS.add(bar)
 }
 
 /// As `eprintln!`, for progress and remarks.

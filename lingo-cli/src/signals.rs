@@ -3,6 +3,8 @@
 use anyhow::{Context as _, Result};
 use lingo_train::stop::{StopCause, StopRequest};
 
+use crate::dashboard;
+
 /// The first signal asks for a stop behind the step under way; Ctrl-C after that ends the process. Batch systems send
 /// SIGTERM more than once, which is no impatience.
 ///
@@ -14,6 +16,7 @@ pub fn stop_on_signals(stop: &StopRequest) -> Result<()> {
     let stop = stop.clone();
     ctrlc::set_handler(move || {
         if stop.cause().is_some() {
+            dashboard::give_terminal_back();
             std::process::exit(crate::exit_code(StopCause::Interrupt).into());
         }
         ask(&stop, StopCause::Interrupt);
@@ -49,14 +52,15 @@ fn stop_on_termination(stop: StopRequest) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Whether SIGHUP was set to be ignored, as nohup does; where the system does not tell, it may have been.
+/// Whether SIGHUP was set to be ignored, as nohup does.
+// No library asks without setting it.
 #[cfg(unix)]
+#[allow(unsafe_code)]
 fn hang_up_is_ignored() -> bool {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        return true;
-    };
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    // Signals are numbered from 1, and this is the first.
-    ignored.is_none_or(|mask| mask & 1 == 1)
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action the call only writes the present one, and it has done so where it gives 0.
+    unsafe {
+        let asked = libc::sigaction(libc::SIGHUP, std::ptr::null(), now.as_mut_ptr());
+        asked == 0 && now.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }

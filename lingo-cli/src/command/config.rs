@@ -11,7 +11,7 @@ use weights_import::{Blueprint, read_config};
 use super::pretrain;
 use super::train::resolve;
 use crate::args::{CheckArgs, ConfigVerb, ShowArgs};
-use crate::message;
+use crate::{message, say};
 
 /// The folder that is checked where none is named.
 pub const CONFIGS: &str = "configs";
@@ -81,11 +81,11 @@ fn check_folder(folder: &Path, set: &[(String, String)]) -> Result<()> {
                 Ok(()) => good += 1,
                 Err(error) => {
                     let names = files.each_ref().map(|file| file.display().to_string());
-                    note!(
+                    say::error(format_args!(
                         "{}\n  {}",
                         names.join(" "),
                         message(&error).replace('\n', "\n  ")
-                    );
+                    ));
                 }
             }
         }

@@ -1,10 +1,9 @@
 //! How far a run of the demo is: a bar on a terminal, and a line behind each run everywhere.
 
-use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use lingo_train::result::RunResult;
 
 use crate::progress::{Event, Listener, Position};
@@ -23,9 +22,6 @@ impl Shown {
         let style = "{prefix:30} {bar:12} {percent:>3} %, {eta} left{msg}";
         let style = ProgressStyle::with_template(style).context("progress bar")?;
         let bar = say::bar(ProgressBar::new(1).with_style(style));
-        if !std::io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
         bar.set_prefix(name.to_owned());
         Ok(Self {
             name: name.to_owned(),
