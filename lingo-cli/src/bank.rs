@@ -12,7 +12,7 @@ use lingo_core::nn::Precision;
 use lingo_train::config::Method;
 use lingo_train::data::{EvalLoader, Objective, Record};
 use lingo_train::evaluate;
-use lingo_train::saved::{Manifest, Saved};
+use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{SequenceEncoder, token_digest};
 use lingo_train::workers::Workers;
 
@@ -35,7 +35,6 @@ pub struct Bank {
 
 /// An adapter that is read when its turn comes.
 struct Adapter {
-    name: String,
     dir: PathBuf,
     /// Index of its encoder.
     encoder: usize,
@@ -60,7 +59,7 @@ impl Bank {
 
         let mut kinds: Vec<&Manifest> = Vec::new();
         let mut adapters = Vec::new();
-        for ((name, dir), manifest) in names(runs)?.into_iter().zip(dirs).zip(&manifests) {
+        for (dir, manifest) in dirs.into_iter().zip(&manifests) {
             let same = |kind: &&Manifest| {
                 layout_of(kind) == layout_of(manifest) && kind.max_tokens == manifest.max_tokens
             };
@@ -68,7 +67,7 @@ impl Bank {
                 kinds.push(manifest);
                 kinds.len() - 1
             });
-            adapters.push(Adapter { name, dir, encoder });
+            adapters.push(Adapter { dir, encoder });
         }
         let tokenizer = text(&checkpoint)?;
         let model = checkpoint.config().clone();
@@ -117,11 +116,6 @@ impl Bank {
         })
     }
 
-    /// What to call the adapters.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.adapters.iter().map(|adapter| adapter.name.as_str())
-    }
-
     /// Scores the records with each adapter; `use_it` gets the adapter's number, its logits `[N, C]` and what it answers.
     pub fn score(
         &self,
@@ -153,8 +147,7 @@ impl Bank {
 fn manifests(runs: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<Manifest>)> {
     let open = |run: &PathBuf| -> Result<(PathBuf, Manifest)> {
         let dir = adapter_dir(run)?;
-        let dir =
-            dir.with_context(|| format!("{} is no run folder and no adapter of lingo's (`lingo import` makes one of PEFT's)", run.display()))?;
+        let dir = dir.with_context(|| format!("{} is no run folder and no adapter of lingo's (`lingo import` makes one of PEFT's)", run.display()))?;
         let manifest = Manifest::open(&dir)?;
         if manifest.method == Method::Full {
             bail!(
@@ -201,7 +194,10 @@ fn precision(args: &LoadArgs, manifests: &[Manifest]) -> Result<Precision> {
 }
 
 /// A name for each run: its folder's, that of the run for `best` and `last` in it.
-fn names(runs: &[PathBuf]) -> Result<Vec<String>> {
+///
+/// # Errors
+/// If two have one name, or one is not there.
+pub fn names(runs: &[PathBuf]) -> Result<Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut names = Vec::with_capacity(runs.len());
     for run in runs {
@@ -212,7 +208,8 @@ fn names(runs: &[PathBuf]) -> Result<Vec<String>> {
             path.file_name()
                 .map(|name| name.to_string_lossy().into_owned())
         };
-        let inside = run.ends_with("best") || run.ends_with("last");
+        let is_adapter = run.join(MANIFEST_FILE).is_file();
+        let inside = is_adapter && (run.ends_with("best") || run.ends_with("last"));
         let name = if inside {
             run.parent().and_then(of)
         } else {

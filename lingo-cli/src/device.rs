@@ -86,6 +86,24 @@ impl Kind {
         // A missing driver makes some backends panic.
         quietly(list).unwrap_or_default()
     }
+
+    /// What one of its devices is, for people: a GPU by its own name.
+    pub fn describe(self, device: &Device) -> String {
+        #[cfg(any(feature = "wgpu", feature = "cuda"))]
+        if let Some(identity) = quietly(|| device.identity()).flatten()
+            && !identity.name.is_empty()
+        {
+            return identity.name;
+        }
+        let _ = device;
+        let name = match self {
+            Self::Cpu => "this machine's processor",
+            Self::Tch => "the same, by LibTorch",
+            Self::Ndarray => "the same, by ndarray",
+            Self::Wgpu | Self::Cuda => "a GPU without a name",
+        };
+        name.to_owned()
+    }
 }
 
 /// One or several devices that have been tried.

@@ -43,16 +43,7 @@ impl Scorer {
         let selected = select(&args.device)?;
         let model = locate(model)?;
         match adapter_dir(&model.path)? {
-            Some(dir) => {
-                let run = model.path.as_path();
-                if dir != run && !run.join("result.json").is_file() {
-                    note!(
-                        "note: the run in {} did not end; this is the best adapter that it came to",
-                        run.display()
-                    );
-                }
-                Self::from_run(&dir, args, &selected)
-            }
+            Some(dir) => Self::from_run(&dir, args, &selected),
             None => Self::from_checkpoint(&model, args, &selected),
         }
     }
@@ -269,6 +260,12 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
     }
     let best = path.join("best");
     if best.join(MANIFEST_FILE).is_file() {
+        if !path.join("result.json").is_file() {
+            note!(
+                "note: the run in {} did not end; this is the best adapter that it came to",
+                path.display()
+            );
+        }
         return Ok(Some(best));
     }
     let last = path.join("last");
@@ -281,7 +278,7 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
     }
     if path.join("train.csv").is_file() && path.join("config.toml").is_file() {
         bail!(
-            "the run in {} was cut off before it saved an adapter; train it again",
+            "the run in {0} was cut off before it saved an adapter; go on with `lingo train --resume {0}`",
             path.display()
         );
     }

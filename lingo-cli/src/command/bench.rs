@@ -21,7 +21,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let prepared = prepare(config)?;
     note!("{prepared}");
     let Prepared { run, selected, .. } = prepared;
-    let asked = args.warmup + args.steps;
+    let asked = args.warmup.saturating_add(args.steps);
     if run.total_steps() < asked as u64 {
         bail!(
             "the run has {} steps, {asked} are to be measured; raise train.epochs or train.max_steps, or lower --steps",

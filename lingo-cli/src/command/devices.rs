@@ -34,7 +34,7 @@ impl Backend {
                 1 => name.to_owned(),
                 _ => format!("{name}:{index}"),
             },
-            description: format!("{device:?}"),
+            description: kind.describe(device),
             precisions: precisions(device)
                 .into_iter()
                 .map(Precision::name)

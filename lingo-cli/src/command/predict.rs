@@ -15,7 +15,7 @@ use lingo_train::metric::{predictions, probabilities, sigmoid};
 use lingo_train::record::temporary;
 
 use crate::args::PredictArgs;
-use crate::bank::Bank;
+use crate::bank::{self, Bank};
 use crate::say;
 use crate::scorer::Scorer;
 
@@ -25,7 +25,7 @@ const CHUNK: usize = 1 << 14;
 /// Writes probabilities of classes or labels for sequences.
 pub fn run(args: &PredictArgs) -> Result<()> {
     let Some(model) = &args.model else {
-        return bank(args);
+        return by_adapters(args);
     };
     let output = output_file(args, &args.output)?;
     let scratch = DataConfig::default().cache().dir;
@@ -73,7 +73,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
 }
 
 /// Writes a table for each of many adapters.
-fn bank(args: &PredictArgs) -> Result<()> {
+fn by_adapters(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
     if args.output.exists() && !args.output.is_dir() {
         bail!(
@@ -81,19 +81,22 @@ fn bank(args: &PredictArgs) -> Result<()> {
              name"
         );
     }
-    let bank = Bank::open(&args.adapters, &args.load)?;
+    let names = bank::names(&args.adapters)?.into_iter();
+    let tables: Vec<PathBuf> = names
+        .map(|name| args.output.join(format!("{name}.csv")))
+        .collect();
+    for table in tables.iter().filter(|table| table.exists()) {
+        output_file(args, table)?;
+    }
     let scratch = DataConfig::default().cache().dir;
     let records = sequences(&args.input, &scratch)?.collect::<Result<Vec<_>, _>>()?;
     let mut ids = Ids::default();
     records.iter().for_each(|record| ids.add(&record.id));
     ids.say();
+    let bank = Bank::open(&args.adapters, &args.load)?;
     std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
-    let files = bank
-        .names()
-        .map(|name| args.output.join(format!("{name}.csv")));
-    let files: Vec<PathBuf> = files
-        .map(|file| output_file(args, &file))
-        .collect::<Result<_>>()?;
+    let files = tables.iter().map(|table| output_file(args, table));
+    let files: Vec<PathBuf> = files.collect::<Result<_>>()?;
     let bar = say::bar(ProgressBar::new(files.len() as u64));
     bank.score(&records, |adapter, logits, objective| {
         bar.inc(1);

@@ -38,6 +38,7 @@ impl EpochOrder {
     /// If `batch_size` is 0.
     pub(super) fn new(samples: Samples, batch_size: usize, seed: u64) -> Self {
         assert!(batch_size > 0, "a batch holds at least one sample");
+        let batch_size = batch_size.min(samples.len().max(1));
         Self {
             grouped: samples.lengths().padding(batch_size) > MOST_PADDING,
             samples,
