@@ -6,7 +6,8 @@ Each ```sh block runs as it stands, those of a document in one folder, in which 
 quickstart's model for published ones (in a hub cache too, so that their names resolve), a few of its sequences for published
 data, these documents as a corpus, and a run that has ended.
 What cannot run is left out by the rules below, which name the reason; a rule that no command needs any more is an error.
-Relative links between the documents are checked as well.
+A table of runs whose records are in docs must be what `lingo compare` makes of them, and relative links between the documents
+must lead somewhere.
 """
 
 import re
@@ -39,6 +40,7 @@ SEQUENCES = 48
 def stand_ins(place: Path, lingo: Path) -> None:
     """Fills the folder with what the documents speak of."""
     shutil.copytree(ROOT / "configs", place / "configs")
+    shutil.copytree(ROOT / "docs/prom-core-tata", place / "docs/prom-core-tata")
     model, data = ROOT / "configs/quickstart/model", ROOT / "configs/quickstart/data"
     shutil.copytree(model, place / "models/smollm2")
     for name in ["facebook/opt-125m", "HuggingFaceTB/SmolLM2-135M"]:
@@ -135,6 +137,9 @@ def main() -> None:
                 if done.returncode:
                     failed = True
                     print(f"{name}: this fails with {done.returncode}\n{script}\n{done.stderr[-2000:]}")
+                if "lingo compare docs/" in script and done.stdout.strip() not in text:
+                    failed = True
+                    print(f"{name}: its table is not this one\n{done.stdout}")
             print(f"{name}: {count} commands ran")
     for rule in [*LEFT_OUT, *REPLACED]:
         if rule not in used:

@@ -18,7 +18,7 @@ use lingo_train::workers::Workers;
 
 use crate::args::LoadArgs;
 use crate::base::{note_other_tokens, note_other_weights, open_base};
-use crate::device::select;
+use crate::device::{Selected, select};
 use crate::scorer::{
     EVALUATED_AT_ONCE, Loading, adapter_dir, encode, layout_of, load_backbone, text,
 };
@@ -40,9 +40,18 @@ struct Adapter {
     encoder: usize,
 }
 
-impl Bank {
-    /// Loads the model that all the adapters were trained on.
-    pub fn open(runs: &[PathBuf], args: &LoadArgs) -> Result<Self> {
+/// Adapters of one pretrained model, which is not loaded yet.
+pub struct Adapters<'a> {
+    args: &'a LoadArgs,
+    selected: Selected,
+    names: Vec<String>,
+    dirs: Vec<PathBuf>,
+    manifests: Vec<Manifest>,
+}
+
+impl<'a> Adapters<'a> {
+    /// Finds the adapters, and checks that they go together.
+    pub fn find(runs: &[PathBuf], args: &'a LoadArgs) -> Result<Self> {
         if args.prompt.is_given() {
             bail!(
                 "--prefix and --suffix are for plain models: each run is scored with its own prompt"
@@ -51,6 +60,29 @@ impl Bank {
         let selected = select(&args.device)?;
         let (dirs, manifests) = manifests(runs)?;
         check_alike(runs, &manifests, args.base.is_some())?;
+        Ok(Self {
+            args,
+            selected,
+            names: names(runs)?,
+            dirs,
+            manifests,
+        })
+    }
+
+    /// What to call them.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Loads the model that all of them were trained on.
+    pub fn load(self) -> Result<Bank> {
+        let Self {
+            args,
+            selected,
+            dirs,
+            manifests,
+            ..
+        } = self;
         let mut checkpoint = open_base(&manifests[0], args.base.as_deref())?;
         let base = args.base.as_deref();
         for manifest in &manifests[1..] {
@@ -106,7 +138,7 @@ impl Bank {
             seed: 0,
         };
         let backbone = load_backbone(&mut checkpoint, &encoders[0], &selected, loading)?;
-        Ok(Self {
+        Ok(Bank {
             backbone,
             head: model.head(),
             adapters,
@@ -115,7 +147,9 @@ impl Bank {
             workers: Workers::new(&selected.compute, EVALUATED_AT_ONCE)?,
         })
     }
+}
 
+impl Bank {
     /// Scores the records with each adapter; `use_it` gets the adapter's number, its logits `[N, C]` and what it answers.
     pub fn score(
         &self,
@@ -194,10 +228,7 @@ fn precision(args: &LoadArgs, manifests: &[Manifest]) -> Result<Precision> {
 }
 
 /// A name for each run: its folder's, that of the run for `best` and `last` in it.
-///
-/// # Errors
-/// If two have one name, or one is not there.
-pub fn names(runs: &[PathBuf]) -> Result<Vec<String>> {
+fn names(runs: &[PathBuf]) -> Result<Vec<String>> {
     let mut seen = BTreeSet::new();
     let mut names = Vec::with_capacity(runs.len());
     for run in runs {

@@ -98,8 +98,8 @@ impl Kind {
         let _ = device;
         let name = match self {
             Self::Cpu => "this machine's processor",
-            Self::Tch => "the same, by LibTorch",
-            Self::Ndarray => "the same, by ndarray",
+            Self::Tch => "this machine's processor, by LibTorch",
+            Self::Ndarray => "this machine's processor, by ndarray",
             Self::Wgpu | Self::Cuda => "a GPU without a name",
         };
         name.to_owned()

@@ -233,7 +233,7 @@ impl Picture {
             .iter()
             .map(|(mark, _)| (mark.parameters.log10() - sizes.low) / pixel)
             .collect();
-        let spots = spots(&wished);
+        let spots = spots(&wished, width);
         let count_at = |spot: f64| 10_f64.powf(sizes.low + spot * pixel);
         let bought: Vec<(f64, f64)> = scored
             .iter()
@@ -281,18 +281,18 @@ struct Spot {
     last: f64,
 }
 
-/// Spots for marks that belong to `wished` pixels: marks that would stand on each other stand side by side around where they
-/// belong.
-fn spots(wished: &[f64]) -> Vec<Spot> {
-    const APART: f64 = 14.0;
+/// Spots for marks that belong to `wished` pixels of `width`: marks that would stand on each other stand side by side around
+/// where they belong.
+fn spots(wished: &[f64], width: f64) -> Vec<Spot> {
+    let apart = (width / (2 * wished.len().max(1)) as f64).min(14.0);
     /// Neighbours in a row.
     struct Group {
         members: Vec<usize>,
         middle: f64,
     }
     impl Group {
-        fn half(&self) -> f64 {
-            (self.members.len() - 1) as f64 / 2.0 * APART
+        fn half(&self, apart: f64) -> f64 {
+            (self.members.len() - 1) as f64 / 2.0 * apart
         }
     }
     let mut order: Vec<usize> = (0..wished.len()).collect();
@@ -303,9 +303,9 @@ fn spots(wished: &[f64]) -> Vec<Spot> {
             members: vec![index],
             middle: wished[index],
         };
-        while let Some(before) = groups
-            .pop_if(|before| before.middle + before.half() + APART > group.middle - group.half())
-        {
+        while let Some(before) = groups.pop_if(|before| {
+            before.middle + before.half(apart) + apart > group.middle - group.half(apart)
+        }) {
             let mut members = before.members;
             members.append(&mut group.members);
             let sum: f64 = members.iter().map(|member| wished[*member]).sum();
@@ -323,9 +323,12 @@ fn spots(wished: &[f64]) -> Vec<Spot> {
         wished.len()
     ];
     for group in groups {
-        let (first, last) = (group.middle - group.half(), group.middle + group.half());
+        let (first, last) = (
+            group.middle - group.half(apart),
+            group.middle + group.half(apart),
+        );
         for (place, member) in group.members.iter().enumerate() {
-            let own = first + place as f64 * APART;
+            let own = first + place as f64 * apart;
             spots[*member] = Spot { own, first, last };
         }
     }
@@ -396,7 +399,7 @@ mod tests {
     #[test]
     fn marks_stand_side_by_side_where_they_would_stand_on_each_other() {
         let own = |wished: &[f64]| {
-            spots(wished)
+            spots(wished, 500.0)
                 .iter()
                 .map(|spot| spot.own)
                 .collect::<Vec<_>>()
@@ -407,14 +410,14 @@ mod tests {
         );
         // Those that move may come upon a neighbour.
         assert_eq!(own(&[100.0, 100.0, 115.0]), [91.0, 105.0, 119.0]);
-        let two = spots(&[10.0, 12.0]);
+        let two = spots(&[10.0, 12.0], 500.0);
         let spot = |own| Spot {
             own,
             first: 4.0,
             last: 18.0,
         };
         assert_eq!(two, [spot(4.0), spot(18.0)]);
-        assert!(spots(&[]).is_empty());
+        assert!(spots(&[], 500.0).is_empty());
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub fn is_quiet() -> bool {
 
 /// Writes a line to standard error, where somebody reads it.
 pub fn error(text: fmt::Arguments<'_>) {
-    let _ = BARS.suspend(|| writeln!(std::io::stderr(), "{text}"));
+    make_room();
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// The same, of what is no error.
@@ -36,7 +37,8 @@ pub fn note(text: fmt::Arguments<'_>) {
 
 /// Writes a line of a command's result to standard output; where it cannot be written, the command ends.
 pub fn result(text: fmt::Arguments<'_>) {
-    match BARS.suspend(|| writeln!(std::io::stdout(), "{text}")) {
+    make_room();
+    match writeln!(std::io::stdout(), "{text}") {
         Ok(()) => {}
         Err(source) if source.kind() == ErrorKind::BrokenPipe => exit(0),
         Err(source) => {
@@ -46,6 +48,11 @@ pub fn result(text: fmt::Arguments<'_>) {
             exit(1);
         }
     }
+}
+
+/// Takes the bars away until they are drawn again. The terminal may be gone, which must stop nobody.
+fn make_room() {
+    let _ = BARS.clear();
 }
 
 /// A bar as it is, or one that nobody sees.

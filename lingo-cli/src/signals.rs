@@ -26,8 +26,8 @@ pub fn stop_on_signals(stop: &StopRequest) -> Result<()> {
 
 fn ask(stop: &StopRequest, cause: StopCause) {
     if stop.cause().is_none() {
-        note!("stopping as soon as nothing is lost; Ctrl-C to quit at once");
         stop.ask(cause);
+        note!("stopping as soon as nothing is lost; Ctrl-C to quit at once");
     }
 }
 

@@ -26,7 +26,7 @@ use serde::Serialize;
 pub use adapter::{AdapterConfig, Method};
 pub use combinations::{CombinationTable, Combinations};
 pub use error::{ConfigError, Problem};
-pub use origin::{Origin, Source};
+pub use origin::{Origin, Source, tidy};
 pub use pretrain::{
     CorpusConfig, PRETRAIN_MAY_DIFFER, PretrainConfig, PretrainOutput, PretrainSettings,
     VocabularyConfig,

@@ -41,10 +41,10 @@ pub struct LoadArgs {
 /// The language around sequences.
 #[derive(Debug, clap::Args)]
 pub struct PromptArgs {
-    /// Text before each sequence, \n for a line break [default: a run's own; of a bare model, none].
+    /// Text before each sequence of a plain model (a run has its own), \n for a line break [default: none; `inspect` takes that of `train`].
     #[arg(long)]
     pub prefix: Option<String>,
-    /// Text behind each sequence, \n for a line break [default: a run's own; of a bare model, none].
+    /// Text behind each sequence of a plain model (a run has its own), \n for a line break [default: none; `inspect` takes that of `train`].
     #[arg(long)]
     pub suffix: Option<String>,
 }
@@ -137,7 +137,7 @@ pub struct PredictArgs {
     pub adapters: Vec<PathBuf>,
     #[command(flatten)]
     pub load: LoadArgs,
-    /// Sequences: CSV with a column `sequence`, or FASTA.
+    /// Sequences: CSV with a column `sequence`, FASTA, or DeepSEA's .mat.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
     /// Where to write: CSV with id, prediction, p_0, p_1, ..., or id and p_NAME of each label; with --adapters a folder, with a file for each of them.

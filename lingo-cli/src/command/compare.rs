@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use lingo_train::comparison::{FinishedRun, Row, Spread, compare};
+use lingo_train::config::PretrainConfig;
 use lingo_train::metric::MetricName;
 
 use crate::args::{CompareArgs, TableFormat};
@@ -23,7 +24,8 @@ pub fn run(args: &CompareArgs) -> Result<()> {
             );
             continue;
         }
-        if dir.join("model/config.json").is_file() {
+        let settings = dir.join("config.toml");
+        if settings.is_file() && PretrainConfig::is_described_by(&[settings])? {
             note!(
                 "note: {} is a run of `lingo pretrain`, which has no test, it is left out",
                 dir.display()

@@ -36,11 +36,11 @@ const METRICS: [MetricName; 2] = [MetricName::Mcc, MetricName::Auroc];
 pub fn run(args: &DemoArgs) -> Result<()> {
     let out = &args.out;
     check_keys(args)?;
-    let configs = files::unpack(out, args.overwrite)?;
-    check_settings(&configs, args)?;
+    check_settings(args)?;
     if args.overwrite {
         clear(&earlier_runs(out)?)?;
     }
+    let configs = files::unpack(out, args.overwrite)?;
     note!(
         "A language model that has read nothing but English learns to tell genes of\n\
          yeast from what lies between them, by {} methods. Test is of a species that it\n\
@@ -88,11 +88,13 @@ fn check_keys(args: &DemoArgs) -> Result<()> {
     Ok(())
 }
 
-/// Refuses settings that cannot be, before anything is trained or removed.
-fn check_settings(configs: &Path, args: &DemoArgs) -> Result<()> {
+/// Refuses settings that cannot be, before anything is written or removed.
+fn check_settings(args: &DemoArgs) -> Result<()> {
+    let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let configs = files::unpack(scratch.path(), false)?;
     let mut device = None;
     for method in METHODS {
-        let asked = resolve(&Repeat::new(method, 1, configs, args).args)?;
+        let asked = resolve(&Repeat::new(method, 1, &configs, args).args)?;
         device = Some(asked.config.device);
     }
     device.as_deref().map(select).transpose()?;
@@ -187,13 +189,15 @@ impl Repeat {
         // A folder that was moved has its model and data with it.
         let (was, is) = (there.output.dir.take(), place(&self.dir)?);
         if let (Some(was), Some(is)) = (was.as_deref().and_then(Path::parent), is.parent()) {
-            for path in [Some(&mut there.model), there.data.dir.as_mut()]
-                .into_iter()
-                .flatten()
-            {
-                if let Ok(inside) = path.strip_prefix(was) {
-                    *path = is.join(inside);
+            let moved = |there: &mut PathBuf, asked: &Path| {
+                let inside = there.strip_prefix(was).ok();
+                if inside.is_some_and(|inside| is.join(inside) == asked) {
+                    asked.clone_into(there);
                 }
+            };
+            moved(&mut there.model, &asked.model);
+            if let (Some(there), Some(asked)) = (&mut there.data.dir, &asked.data.dir) {
+                moved(there, asked);
             }
         }
         let comparable = |config: &RunConfig| RunConfig {

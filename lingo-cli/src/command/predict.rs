@@ -15,7 +15,7 @@ use lingo_train::metric::{predictions, probabilities, sigmoid};
 use lingo_train::record::temporary;
 
 use crate::args::PredictArgs;
-use crate::bank::{self, Bank};
+use crate::bank::Adapters;
 use crate::say;
 use crate::scorer::Scorer;
 
@@ -81,8 +81,10 @@ fn by_adapters(args: &PredictArgs) -> Result<()> {
              name"
         );
     }
-    let names = bank::names(&args.adapters)?.into_iter();
-    let tables: Vec<PathBuf> = names
+    let adapters = Adapters::find(&args.adapters, &args.load)?;
+    let tables: Vec<PathBuf> = adapters
+        .names()
+        .iter()
         .map(|name| args.output.join(format!("{name}.csv")))
         .collect();
     for table in tables.iter().filter(|table| table.exists()) {
@@ -93,7 +95,7 @@ fn by_adapters(args: &PredictArgs) -> Result<()> {
     let mut ids = Ids::default();
     records.iter().for_each(|record| ids.add(&record.id));
     ids.say();
-    let bank = Bank::open(&args.adapters, &args.load)?;
+    let bank = adapters.load()?;
     std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
     let files = tables.iter().map(|table| output_file(args, table));
     let files: Vec<PathBuf> = files.collect::<Result<_>>()?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lingo_train::checkpoint::{Found, LOCK_FILE, RunLock};
+use lingo_train::config::tidy;
 
 use crate::args::RunArgs;
 
@@ -32,7 +33,12 @@ pub enum Start<F = Found> {
 
 /// The place of a run folder, as its resolved file has it, so that repeating the run does not write elsewhere.
 pub fn place(dir: &Path) -> Result<PathBuf> {
-    std::path::absolute(dir).with_context(|| format!("cannot use {}", dir.display()))
+    let path = std::path::absolute(dir);
+    let path = path.with_context(|| format!("cannot use {}", dir.display()))?;
+    Ok(match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => tidy(parent.to_owned()).join(name),
+        _ => path,
+    })
 }
 
 /// What a kind of run writes: nothing else is ever removed.
@@ -71,8 +77,8 @@ impl Written {
         }
         if !empty && !is_run {
             bail!(
-                "{} holds files of the names that a run writes, but no run has written them (there is no file \
-                 {LOCK_FILE}); choose another folder with --out",
+                "{} holds files of the names that a run writes, but there is no file {LOCK_FILE}, which every run leaves: \
+                 whether they are a run's is not known; choose another folder with --out, or remove this one yourself",
                 dir.display()
             );
         }

@@ -80,10 +80,14 @@ fn every_method_is_trained_once_and_compared() {
     }
     refused(&demo(&place, &["--device", "abacus"]), &["abacus"]);
     // And before anything is removed.
+    let own = place.text("demo/configs/demo/lora.toml");
+    place.write("demo/configs/demo/lora.toml", "precious");
     for wrong in ["train.max_steps=few", "device=abacus"] {
         let value = wrong.split_once('=').unwrap().1;
         refused(&demo(&place, &["--overwrite", "--set", wrong]), &[value]);
     }
+    assert_eq!(place.text("demo/configs/demo/lora.toml"), "precious");
+    place.write("demo/configs/demo/lora.toml", own);
     let again = demo(&place, &["--seeds", "2"]);
     assert_eq!(stderr(&again).matches("is there already").count(), 10);
 
@@ -108,10 +112,21 @@ fn a_demo_that_was_moved_goes_on() {
     // As if it had been killed behind its last checkpoint.
     std::fs::remove_file(place.path("before/lora-1/result.json")).unwrap();
     std::fs::rename(place.path("before"), place.path("after")).unwrap();
-    let moved = demo_in(&place, "after", &place.path("after/own"), &[]);
+    // Two seeds of a method are one row, wherever they were trained.
+    let more = ["--seeds", "2", "--json"];
+    let moved = demo_in(&place, "after", &place.path("after/own"), &more);
     succeeded(&moved);
     assert_eq!(stderr(&moved).matches("is there already").count(), 4);
+    assert!(stderr(&moved).contains("resume      behind step 12"));
+    let rows: serde_json::Value = serde_json::from_str(&stdout(&moved)).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), METHODS.len());
     assert!(place.path("after/lora-1/result.json").exists() && !model.exists());
+    // Nor does it matter how its place is written.
+    std::fs::create_dir(place.path("below")).unwrap();
+    for _ in 0..2 {
+        let model = place.path("after/own");
+        succeeded(&demo_in(&place, "below/../beside", &model, &[]));
+    }
 }
 
 #[test]

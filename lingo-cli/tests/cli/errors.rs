@@ -380,7 +380,7 @@ fn what_no_run_has_written_is_never_replaced() {
     place.write("mine/train.csv", "precious");
     refused(
         &train(&["--out", "mine"]),
-        &["mine", "no run has written them"],
+        &["mine", "whether they are a run's is not known"],
     );
     assert_eq!(place.text("mine/config.toml"), "precious");
     // What the new run is made of.

@@ -59,7 +59,7 @@ impl fmt::Display for Source {
 }
 
 /// The path without `folder/..`, where that leads to the same.
-pub(super) fn tidy(path: PathBuf) -> PathBuf {
+pub fn tidy(path: PathBuf) -> PathBuf {
     let mut tidied = PathBuf::new();
     for part in path.components() {
         let ends_in_folder = matches!(tidied.components().next_back(), Some(Component::Normal(_)));

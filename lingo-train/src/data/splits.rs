@@ -33,7 +33,8 @@ impl Splits {
     /// the largest of the training split; lists hold labels. Where the splits are DeepSEA's files, `names` choose columns.
     ///
     /// # Errors
-    /// If one cannot be read; if all of the training split has one class, or of some label it knows nothing.
+    /// If one cannot be read; if all of the training split has one class, or of some label it knows nothing; if dev or test
+    /// knows nothing of all labels.
     pub(crate) fn load<E: From<DataError> + From<StoreError>>(
         [train_path, dev_path, test_path]: [&Path; 3],
         names: Option<&[String]>,
