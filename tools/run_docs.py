@@ -41,6 +41,8 @@ def stand_ins(place: Path, lingo: Path) -> None:
     """Fills the folder with what the documents speak of."""
     shutil.copytree(ROOT / "configs", place / "configs")
     shutil.copytree(ROOT / "docs/prom-core-tata", place / "docs/prom-core-tata")
+    (place / "tools").mkdir()
+    shutil.copy(ROOT / "tools/baselines.py", place / "tools")
     model, data = ROOT / "configs/quickstart/model", ROOT / "configs/quickstart/data"
     shutil.copytree(model, place / "models/smollm2")
     for name in ["facebook/opt-125m", "HuggingFaceTB/SmolLM2-135M"]:
@@ -48,7 +50,8 @@ def stand_ins(place: Path, lingo: Path) -> None:
         (cache / "refs").mkdir(parents=True)
         (cache / "refs/main").write_text("0" * 40)
         shutil.copytree(model, cache / "snapshots" / ("0" * 40))
-    for task in ["data/prom_core_tata", "data/GUE/prom/prom_300_tata", "data/GUE/EMP/H3", "elsewhere/GUE/EMP/H3"]:
+    gue = ["prom/prom_core_tata", "prom/prom_300_tata", "EMP/H3"]
+    for task in ["data/prom_core_tata", *(f"data/GUE/{task}" for task in gue), "elsewhere/GUE/EMP/H3"]:
         (place / task).mkdir(parents=True)
         for split in ["train", "dev", "test"]:
             rows = (data / f"{split}.csv").read_text().splitlines()[: SEQUENCES + 1]
