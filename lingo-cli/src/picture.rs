@@ -4,10 +4,10 @@ mod axis;
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use lingo_train::comparison::{FinishedRun, RankCurve, Row, Spread};
+use lingo_train::comparison::{ComparisonError, FinishedRun, RankCurve, Row, Spread};
 use lingo_train::metric::MetricName;
 use lingo_train::record::write_atomically;
 use plotters::coord::Shift;
@@ -34,6 +34,7 @@ const COLOURS: [RGBColor; 7] = [
 pub struct Picture {
     metric: MetricName,
     marks: Vec<Mark>,
+    without_steps: Vec<PathBuf>,
 }
 
 /// A row of a comparison.
@@ -42,7 +43,7 @@ struct Mark {
     colour: RGBColor,
     parameters: f64,
     score: Option<Spread>,
-    /// Of the first of its runs; none where ranks are fixed.
+    /// Of the first of its runs; none where ranks are fixed, or nothing tells how they fell.
     ranks: Option<RankCurve>,
 }
 
@@ -57,6 +58,7 @@ impl Picture {
             several(|row| &row.name.task),
             several(|row| &row.name.model),
         );
+        let mut without_steps = Vec::new();
         let marks = rows.iter().enumerate().map(|(index, row)| {
             let parts = [
                 Some(row.name.method.as_str()),
@@ -69,18 +71,31 @@ impl Picture {
                 .iter()
                 .map(|(key, value)| format!("{key} {value}"));
             let run = runs.iter().find(|run| row.dirs.contains(&run.dir));
+            let ranks = match run.map(RankCurve::read) {
+                Some(Err(ComparisonError::NoSteps { dir })) => {
+                    without_steps.push(dir);
+                    None
+                }
+                read => read.transpose()?.flatten(),
+            };
             Ok(Mark {
                 name: parts.chain(settings).collect::<Vec<_>>().join(", "),
                 colour: COLOURS[index % COLOURS.len()],
                 parameters: row.trainable_parameters as f64,
                 score: row.test.get(metric.name()).copied().flatten(),
-                ranks: run.map(RankCurve::read).transpose()?.flatten(),
+                ranks,
             })
         });
         Ok(Self {
             metric,
             marks: marks.collect::<Result<_>>()?,
+            without_steps,
         })
+    }
+
+    /// Run folders whose ranks are not in it, for want of their table of steps.
+    pub fn without_steps(&self) -> &[PathBuf] {
+        &self.without_steps
     }
 
     /// Writes it to a file, whose name tells the format.
@@ -179,7 +194,11 @@ impl Picture {
             let style = (FONT, 16).into_font().color(&BLACK.mix(0.6));
             let style = style.pos(Pos::new(HPos::Center, VPos::Center));
             let middle = (width as i32 / 2, height as i32 / 2);
-            return area.draw(&Text::new("no run has ranks that change", middle, style));
+            let why = match self.without_steps.as_slice() {
+                [] => "no run has ranks that change",
+                _ => "no train.csv is there, which tells how ranks fell",
+            };
+            return area.draw(&Text::new(why, middle, style));
         }
         chart
             .configure_series_labels()

@@ -58,6 +58,12 @@ pub enum ComparisonError {
         /// What is wrong with it.
         source: csv::Error,
     },
+    /// The table of steps is not there.
+    #[error("{} has no train.csv, which tells how its ranks fell", dir.display())]
+    NoSteps {
+        /// The run folder.
+        dir: PathBuf,
+    },
     /// Two runs are the same run.
     #[error(
         "{} and {} are the same run: all settings are alike, the seed {seed} too; leave one out, or repeat it with another seed",

@@ -51,6 +51,12 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     if let (false, Some(metric)) = (args.plot.is_empty(), args.metrics.first()) {
         let picture = Picture::new(&runs, &rows, *metric)?;
         args.plot.iter().try_for_each(|path| picture.write(path))?;
+        for dir in picture.without_steps() {
+            note!(
+                "note: {} has no train.csv, the picture is without its ranks",
+                dir.display()
+            );
+        }
     }
     match args.format {
         TableFormat::Markdown => markdown(&rows, &args.metrics),

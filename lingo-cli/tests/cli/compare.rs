@@ -88,4 +88,20 @@ fn runs_are_drawn_as_svg_and_png() {
     assert!(png.starts_with(b"\x89PNG") && png.len() > 5000);
     let output = place.lingo(&[&compare[..], &["runs.pdf"]].concat());
     refused(&output, &["runs.pdf", ".svg or .png"]);
+
+    // Results alone, as one would pass them on: what they tell is drawn. Ranks of LoRA are no loss.
+    for method in ["lora", "adalora"] {
+        std::fs::remove_file(place.path(&format!("runs/{method}/train.csv"))).unwrap();
+    }
+    let output = place.lingo(&[&compare[..], &["runs.svg"]].concat());
+    succeeded(&output);
+    assert_eq!(stdout(&output).lines().count(), 4);
+    let said = stderr(&output);
+    assert!(said.contains("runs/adalora has no train.csv"), "{said}");
+    assert!(!said.contains("runs/lora has"), "{said}");
+    let svg = place.text("runs.svg");
+    assert!(
+        svg.contains("no train.csv") && svg.contains("test mcc"),
+        "{svg}"
+    );
 }

@@ -27,9 +27,16 @@ impl RankCurve {
     /// Reads it from a run's `train.csv`; `None` where ranks are fixed.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// If the file is not there or cannot be read.
     pub fn read(run: &FinishedRun) -> Result<Option<Self>, ComparisonError> {
+        if !run.result.method.uses("target_rank") {
+            return Ok(None);
+        }
         let path = run.dir.join("train.csv");
+        if !path.exists() {
+            let dir = run.dir.clone();
+            return Err(ComparisonError::NoSteps { dir });
+        }
         let failed = |path: PathBuf| move |source| ComparisonError::Steps { path, source };
         let mut table = csv::Reader::from_path(&path).map_err(failed(path.clone()))?;
         let mut points = Vec::new();
