@@ -1,4 +1,7 @@
-//! Signals that ask a run to stop.
+//! Signals that ask a run to stop, or a file that is being written to be given up.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use lingo_train::stop::{StopCause, StopRequest};
@@ -24,6 +27,44 @@ pub fn stop_on_signals(stop: &StopRequest) -> Result<()> {
     .context("cannot listen to Ctrl-C")
 }
 
+/// The file that is being written.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Has signals that end the process remove what is [`unfinished`] first.
+///
+/// # Errors
+/// If signals cannot be listened to.
+pub fn clean_up_on_signals() -> Result<()> {
+    let remove = || {
+        let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where it has its name already, there is nothing to remove.
+        let _ = unfinished.as_ref().map(std::fs::remove_file);
+    };
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::SIGINT;
+        use signal_hook::low_level::emulate_default_handler;
+
+        let ended = move |signal| {
+            remove();
+            let _ = emulate_default_handler(signal);
+        };
+        on_signals(&[SIGINT], ended).context("cannot listen to signals")
+    }
+    #[cfg(not(unix))]
+    ctrlc::set_handler(move || {
+        remove();
+        std::process::exit(crate::exit_code(StopCause::Interrupt).into());
+    })
+    .context("cannot listen to Ctrl-C")
+}
+
+/// Names the file that is being written under a temporary name; of several the last counts.
+pub fn unfinished(path: &Path) {
+    let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+    *unfinished = Some(path.to_owned());
+}
+
 fn ask(stop: &StopRequest, cause: StopCause) {
     if stop.cause().is_none() {
         stop.ask(cause);
@@ -33,34 +74,40 @@ fn ask(stop: &StopRequest, cause: StopCause) {
 
 #[cfg(unix)]
 fn stop_on_termination(stop: StopRequest) -> std::io::Result<()> {
+    use signal_hook::consts::SIGHUP;
+
+    on_signals(&[], move |signal| {
+        let cause = match signal {
+            SIGHUP => StopCause::HangUp,
+            _ => StopCause::Termination,
+        };
+        ask(&stop, cause);
+    })
+}
+
+/// Has a thread call `met` with each SIGTERM, SIGHUP or one of `more`.
+#[cfg(unix)]
+fn on_signals(more: &[i32], met: impl Fn(i32) + Send + 'static) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    let mut listened = vec![SIGTERM];
-    // Under nohup the run is to outlive its terminal.
-    listened.extend((!hang_up_is_ignored()).then_some(SIGHUP));
-    let mut signals = Signals::new(listened)?;
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            let cause = match signal {
-                SIGHUP => StopCause::HangUp,
-                _ => StopCause::Termination,
-            };
-            ask(&stop, cause);
-        }
-    });
+    // Under nohup the process is to outlive its terminal, in the background Ctrl-C is not meant for it.
+    let ends = |signal: &i32| *signal == SIGTERM || !is_ignored(*signal);
+    let listened = [SIGTERM, SIGHUP].iter().chain(more).copied();
+    let mut signals = Signals::new(listened.filter(ends))?;
+    std::thread::spawn(move || signals.forever().for_each(met));
     Ok(())
 }
 
-/// Whether SIGHUP was set to be ignored, as nohup does.
+/// Whether a signal was set to be ignored, as nohup does with SIGHUP.
 // No library asks without setting it.
 #[cfg(unix)]
 #[allow(unsafe_code)]
-fn hang_up_is_ignored() -> bool {
+fn is_ignored(signal: i32) -> bool {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: without a new action the call only writes the present one, and it has done so where it gives 0.
     unsafe {
-        let asked = libc::sigaction(libc::SIGHUP, std::ptr::null(), now.as_mut_ptr());
+        let asked = libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
         asked == 0 && now.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }

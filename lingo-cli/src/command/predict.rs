@@ -18,12 +18,14 @@ use crate::args::PredictArgs;
 use crate::bank::Adapters;
 use crate::say;
 use crate::scorer::Scorer;
+use crate::signals::{clean_up_on_signals, unfinished};
 
 /// Sequences that are scored at a time, so that no more are held.
 const CHUNK: usize = 1 << 14;
 
 /// Writes probabilities of classes or labels for sequences.
 pub fn run(args: &PredictArgs) -> Result<()> {
+    clean_up_on_signals()?;
     let Some(model) = &args.model else {
         return by_adapters(args);
     };
@@ -163,6 +165,7 @@ fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Resu
     let dir = path.parent().filter(|dir| *dir != Path::new(""));
     let file = temporary("", dir.unwrap_or(Path::new(".")));
     let mut file = file.with_context(|| format!("cannot write {shown}"))?;
+    unfinished(file.path());
     write(file.as_file_mut())?;
     let placed = file.as_file().sync_all().map(|()| file);
     let placed = placed.and_then(|file| file.persist(path).map_err(|error| error.error));

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,34 @@ fn ctrl_c_leaves_a_whole_adapter_and_says_where() {
             &["did not end", "run/last"],
         );
     }
+}
+
+#[test]
+fn a_table_of_predictions_that_is_given_up_leaves_nothing_behind() {
+    let place = Place::trained("lora", &[]);
+    let rows = "ACGTACGTACGTACGTACGTACGTACGTACGTACGTACGT\n".repeat(100_000);
+    place.write("many.csv", format!("sequence\n{rows}"));
+    let files = || {
+        let entries = std::fs::read_dir(place.path("out")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names.collect::<Vec<_>>()
+    };
+    std::fs::create_dir(place.path("out")).unwrap();
+    let mut command = in_shell(
+        &place,
+        "exec \"$0\" predict run --input many.csv --output out/p.csv",
+    );
+    let mut child = command.spawn().unwrap();
+    let began = Instant::now();
+    while files().is_empty() {
+        let waited = began.elapsed() < Duration::from_secs(120);
+        assert!(waited, "nothing is written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Ctrl-C takes the same way, but who runs tests in the background may have had it ignored.
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
+    assert!(files().is_empty(), "{:?}", files());
 }
 
 /// A long run on a terminal, with the dashboard, and some keys pressed once it has taken some steps.
