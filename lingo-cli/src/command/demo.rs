@@ -91,7 +91,7 @@ fn check_keys(args: &DemoArgs) -> Result<()> {
 /// Refuses settings that cannot be, before anything is written or removed.
 fn check_settings(args: &DemoArgs) -> Result<()> {
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let configs = files::unpack(scratch.path(), false)?;
+    let configs = files::unpack_run_files(scratch.path())?;
     let mut device = None;
     for method in METHODS {
         let asked = resolve(&Repeat::new(method, 1, &configs, args).args)?;

@@ -47,9 +47,31 @@ pub fn configs(out: &Path) -> PathBuf {
 /// If one cannot be written, or another stands in its place and is not to be replaced: what was trained so far would not
 /// be what is trained from here on.
 pub fn unpack(out: &Path, overwrite: bool) -> Result<PathBuf> {
+    write(FILES.into_iter(), out, overwrite)
+}
+
+/// Writes the run files alone, without model and data.
+///
+/// # Errors
+/// If one cannot be written.
+pub fn unpack_run_files(out: &Path) -> Result<PathBuf> {
+    write(
+        FILES
+            .into_iter()
+            .filter(|(name, _)| name.ends_with(".toml")),
+        out,
+        false,
+    )
+}
+
+fn write(
+    files: impl Iterator<Item = (&'static str, &'static [u8])>,
+    out: &Path,
+    overwrite: bool,
+) -> Result<PathBuf> {
     let place = |name: &str| out.join("configs").join(name);
     let mut missing = Vec::new();
-    for (name, content) in FILES {
+    for (name, content) in files {
         let path = place(name);
         match std::fs::read(&path) {
             Ok(found) if found == content => continue,
