@@ -276,7 +276,15 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
             last.display()
         );
     }
-    if path.join("train.csv").is_file() && path.join("config.toml").is_file() {
+    let holds = |name: &str| path.join(name).is_file();
+    let is_run = holds("config.toml") && holds("train.csv");
+    if is_run && holds("result.json") {
+        bail!(
+            "the run in {} has lost what was trained: its folder `best` is not there; put it back, or train anew",
+            path.display()
+        );
+    }
+    if is_run {
         bail!(
             "the run in {0} was cut off before it saved an adapter; go on with `lingo train --resume {0}`",
             path.display()

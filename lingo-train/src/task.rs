@@ -5,7 +5,7 @@ mod encoder;
 mod fit;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lingo_core::models::ModelConfig;
 
@@ -47,6 +47,16 @@ impl Task {
         model: &ModelConfig,
         progress: &mut dyn FnMut(&Path, usize),
     ) -> Result<Self, TaskError> {
+        let files = config.data.files();
+        let splits = [&files.train, &files.dev, &files.test].map(PathBuf::as_path);
+        if let Some(dir) = config.data.dir.as_ref().filter(|dir| !dir.is_dir())
+            && splits.iter().any(|split| split.starts_with(dir))
+        {
+            return Err(TaskError::NoFolder {
+                dir: dir.clone(),
+                root: config.data.root.clone(),
+            });
+        }
         let layout = Layout::choose(config.tokenizer.kind, &config.prompt, text.as_ref(), model)?;
         let text = SequenceEncoder::new(
             text,
@@ -56,9 +66,8 @@ impl Task {
             model,
         )?;
         let cache = config.data.cache();
-        let files = config.data.files();
         let (splits, report) = cache.splits(
-            [&files.train, &files.dev, &files.test],
+            splits,
             config.data.labels.as_deref(),
             &text.encoder,
             progress,

@@ -13,8 +13,8 @@ pub enum ImportError {
     },
     /// The path is a file of an unknown kind.
     #[error(
-        "{}: this file does not begin with GGUF's magic bytes; give a .gguf file, or the folder that holds \
-         config.json beside the weights", path.display()
+        "{}: this file is no model: it does not begin with the letters GGUF; give a .gguf file, or the folder that \
+         holds config.json beside the weights", path.display()
     )]
     NotACheckpoint {
         /// Path as given.

@@ -1,6 +1,6 @@
 //! Everything that can be wrong before training: one message, and nothing touched.
 
-use crate::place::{Place, quickstart, refused, stderr, succeeded};
+use crate::place::{Place, quickstart, refused, stderr, stdout, succeeded};
 
 /// A run file, and no run folder after a command has failed.
 fn untouched(place: &Place) {
@@ -61,6 +61,33 @@ fn what_is_wrong_with_data_is_named_with_file_and_line() {
 }
 
 #[test]
+fn a_folder_of_data_that_is_nowhere_is_named_with_where_it_was_looked_for() {
+    let place = Place::new();
+    place.run_file("lora");
+    std::fs::create_dir(place.path("tasks")).unwrap();
+    let nowhere = ["--set", "data.dir=H33"];
+    refused(&place.train(&nowhere), &["data.dir", "no folder", "/H33; "]);
+    let of_tasks = [&nowhere[..], &["--set", "data.root=tasks"]].concat();
+    let parts = ["data.dir", "tasks/H33 (", "data.root", "/tasks, then"];
+    refused(&place.train(&of_tasks), &parts);
+    untouched(&place);
+}
+
+#[test]
+fn fasta_is_not_taken_where_labels_are_needed() {
+    let place = Place::trained("lora", &[]);
+    place.write("genes.fa", ">one\nACGT\n");
+    let refusal = ["genes.fa", "no labels", "`label`", "lingo predict"];
+    refused(
+        &place.lingo(&["eval", "run", "--data", "genes.fa"]),
+        &refusal,
+    );
+    let args = ["train", "run.toml", "--out", "other"];
+    let set = ["--set", "data.test=genes.fa"];
+    refused(&place.lingo(&[&args[..], &set].concat()), &refusal);
+}
+
+#[test]
 fn every_problem_of_a_run_file_is_named_at_once() {
     let place = Place::new();
     place.write(
@@ -90,6 +117,19 @@ fn every_problem_of_a_run_file_is_named_at_once() {
     refused(&place.train(&[]), &["run.toml", "line 2"]);
     refused(&place.lingo(&["train", "other.toml"]), &["other.toml"]);
     untouched(&place);
+}
+
+#[test]
+fn blanks_around_a_key_of_the_command_line_do_not_matter() {
+    let place = Place::new();
+    place.run_file("lora");
+    let show = |set: &str| {
+        let output = place.lingo(&["config", "show", "run.toml", "--set", set]);
+        succeeded(&output);
+        stdout(&output)
+    };
+    assert_eq!(show(" train.epochs = 9"), show("train.epochs=9"));
+    assert_ne!(show("train.epochs=8"), show("train.epochs=9"));
 }
 
 #[test]
@@ -323,12 +363,12 @@ fn what_has_no_end_is_not_read() {
     for name in ["zero.csv", "zero.fa"] {
         let output = place.lingo(&["predict", "run", "--input", name, "--output", "p.csv"]);
         refused(&output, &[name, "it is a device"]);
-        let set = format!("data.train={}", place.path(name).display());
-        refused(
-            &place.train(&["--overwrite", "--set", &set]),
-            &[name, "it is a device"],
-        );
     }
+    let set = format!("data.train={}", place.path("zero.csv").display());
+    refused(
+        &place.train(&["--overwrite", "--set", &set]),
+        &["zero.csv", "it is a device"],
+    );
     refused(
         &place.lingo(&["train", "zero.toml"]),
         &["zero.toml", "it is a device"],

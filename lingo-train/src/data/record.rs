@@ -171,6 +171,16 @@ pub enum DataError {
         /// What the name tells.
         reason: &'static str,
     },
+    /// A file of sequences alone where answers are needed.
+    #[error(
+        "{}: FASTA has no labels, by which a model is trained or scored; make a .csv of it, with columns `sequence` and \
+         `label` (`lingo predict` takes FASTA)",
+        path.display()
+    )]
+    Unlabelled {
+        /// The file.
+        path: PathBuf,
+    },
     /// One of DeepSEA's files cannot be used.
     #[error("{}: {source}", path.display())]
     Mat {

@@ -9,7 +9,7 @@ use noodles_fasta::record::Definition;
 
 use super::answers::Wanted;
 use super::record::{DataError, Record, normalise};
-use super::source::{Records, records};
+use super::source::{Records, is_fasta, records};
 use super::table::compressed;
 use crate::readable;
 
@@ -35,10 +35,12 @@ pub fn sequences(path: &Path, scratch: &Path) -> Result<Records<'static>, DataEr
         path: path.to_owned(),
         source,
     })?;
+    if is_fasta(path) {
+        return Ok(Box::new(Fasta::open(path)?));
+    }
     let extension = path.extension().and_then(|extension| extension.to_str());
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("csv" | "mat") => records(path, Wanted::Nothing, scratch),
-        Some("fa" | "fasta" | "fna" | "fas") => Ok(Box::new(Fasta::open(path)?)),
         Some(_) => Err(format("the extension is not known")),
         None => Err(format("the name has no extension")),
     }

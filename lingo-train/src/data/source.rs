@@ -15,12 +15,17 @@ pub type Records<'a> = Box<dyn Iterator<Item = Result<Record, DataError>> + Send
 /// the folder `scratch`.
 ///
 /// # Errors
-/// If the file cannot be opened, or its header is not that of such data.
+/// If the file cannot be opened, is FASTA, or its header is not that of such data.
 pub(super) fn records<'a>(
     path: &Path,
     wanted: Wanted<'a>,
     scratch: &Path,
 ) -> Result<Records<'a>, DataError> {
+    if is_fasta(path) {
+        return Err(DataError::Unlabelled {
+            path: path.to_owned(),
+        });
+    }
     if !is_deepsea(path) {
         return Ok(Box::new(Rows::open(path, wanted)?));
     }
@@ -50,6 +55,15 @@ pub(super) fn records<'a>(
 
 /// Whether a file's name is that of one of DeepSEA's.
 pub(super) fn is_deepsea(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("mat"))
+    has_extension(path, &["mat"])
+}
+
+/// Whether a file's name is that of a FASTA file.
+pub(super) fn is_fasta(path: &Path) -> bool {
+    has_extension(path, &["fa", "fasta", "fna", "fas"])
+}
+
+fn has_extension(path: &Path, of: &[&str]) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|found| of.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }

@@ -34,12 +34,15 @@ impl fmt::Display for Run {
             self.plan.trainable_parameters, self.plan.total_parameters
         )?;
         let length = &self.plan.length;
+        let batch = self.plan.config.train.batch_size;
+        write!(f, "steps       {} of ", length.total_steps)?;
+        match length.accumulation {
+            1 => write!(f, "{batch} sequences")?,
+            count => write!(f, "{count} batches of {batch} sequences")?,
+        }
         write!(
             f,
-            "steps       {} of {} batches of {}, {} batches an epoch, {} evaluations",
-            length.total_steps,
-            length.accumulation,
-            self.plan.config.train.batch_size,
+            ", {} batches an epoch, {} evaluations",
             length.batches_an_epoch,
             length.evaluations.len()
         )?;

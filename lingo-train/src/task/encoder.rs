@@ -1,5 +1,7 @@
 //! How the sequences of a task become the tokens of a model.
 
+use std::path::PathBuf;
+
 use lingo_core::models::ModelConfig;
 use tokenizers::Tokenizer;
 
@@ -25,6 +27,20 @@ pub struct Text {
 /// Why a task cannot be made ready.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
+    /// There is no folder of the task.
+    #[error(
+        "data.dir: there is no folder {}{}; name the one that holds train.csv, dev.csv and test.csv",
+        dir.display(),
+        root.as_ref().map_or(String::new(), |root| {
+            format!(" (looked for in data.root, {}, then beside the run file and here)", root.display())
+        })
+    )]
+    NoFolder {
+        /// The folder.
+        dir: PathBuf,
+        /// `data.root`, where it was looked for first.
+        root: Option<PathBuf>,
+    },
     /// The data cannot be read, tokenised or stored.
     #[error(transparent)]
     Load(#[from] LoadError),
