@@ -2,7 +2,7 @@
 
 use lingo_train::metric::{ConfusionTable, Ranking};
 
-use crate::place::{Place, Table, refused, stderr, succeeded};
+use crate::place::{Place, Table, quickstart, refused, stderr, succeeded};
 
 fn probabilities(table: &Table) -> [Vec<f64>; 2] {
     [table.numbers("p_0"), table.numbers("p_1")]
@@ -152,6 +152,59 @@ fn predictions_are_written_only_where_nothing_is_lost() {
         &predict("data", &["--overwrite"]),
         &["not an ordinary file"],
     );
+}
+
+#[test]
+fn what_is_scored_is_looked_at_before_the_model() {
+    let place = Place::trained("lora", &[]);
+    place.write("bad.csv", "sequence\nACGJ\n");
+    // A base that is nowhere: whoever complains of the input has not looked for it.
+    let base = ["--base", "models/none"];
+    for who in [&["run"][..], &["--adapters", "run"]] {
+        let args = [&["predict"], who, &base].concat();
+        let bad = ["--input", "bad.csv", "--output", "out"];
+        refused(
+            &place.lingo(&[&args[..], &bad].concat()),
+            &["bad.csv, line 2"],
+        );
+        let good = ["--input", "data/test.csv", "--output", "out"];
+        refused(&place.lingo(&[&args[..], &good].concat()), &["models/none"]);
+    }
+    refused(
+        &place.lingo(&[
+            "predict",
+            "--adapters",
+            "data",
+            "--input",
+            "bad.csv",
+            "--output",
+            "out",
+        ]),
+        &["data is no run folder"],
+    );
+    assert!(!place.path("out").exists());
+}
+
+#[test]
+fn options_of_a_folder_do_not_go_with_a_file() {
+    let place = Place::trained("lora", &[]);
+    let eval = ["eval", "run", "--data", "data/test.csv", "--split", "dev"];
+    refused(&place.lingo(&eval), &["--split", "data/test.csv"]);
+    let model = quickstart("model");
+    let inspect = ["inspect", model.to_str().unwrap(), "--prefix", "DNA: "];
+    refused(&place.lingo(&inspect), &["--prefix", "--data"]);
+}
+
+#[test]
+fn a_run_without_its_adapter_is_said_to_have_lost_it() {
+    let place = Place::trained("lora", &[]);
+    for folder in ["best", "last"] {
+        std::fs::remove_dir_all(place.path("run").join(folder)).unwrap();
+    }
+    let eval = ["eval", "run", "--data", "data"];
+    refused(&place.lingo(&eval), &["the run in run", "`best`"]);
+    std::fs::remove_file(place.path("run/result.json")).unwrap();
+    refused(&place.lingo(&eval), &["cut off", "--resume run"]);
 }
 
 #[cfg(unix)]
