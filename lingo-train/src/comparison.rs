@@ -1,6 +1,7 @@
 //! Finished runs side by side: runs that differ by their seed alone are repeats, and become one row with mean and
 //! spread.
 
+mod against;
 mod ranks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub use against::{Difference, hold_against};
 pub use ranks::{RankCurve, RankPoint};
 
 use crate::config::Method;
@@ -64,6 +66,15 @@ pub enum ComparisonError {
         /// The run folder.
         dir: PathBuf,
     },
+    /// What others are to be held against is not there.
+    #[error(
+        "{} is none of the finished runs that are compared; give it and its repeats too, beside those to hold against them",
+        dir.display()
+    )]
+    NoBaseline {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Two runs are the same run.
     #[error(
         "{} and {} are the same run: all settings are alike, the seed {seed} too; leave one out, or repeat it with another seed",
@@ -99,6 +110,13 @@ pub struct Outcome {
     pub flops: Option<f64>,
     /// Largest resident memory in MiB.
     pub peak_memory_mib: Option<f64>,
+}
+
+impl Outcome {
+    /// A metric on test; `None` where it is undefined.
+    pub fn score(&self, metric: MetricName) -> Option<f64> {
+        self.test.get(metric.name())?.as_f64()
+    }
 }
 
 /// A run with its result.
@@ -246,6 +264,9 @@ pub struct Row {
     pub seeds: Vec<u64>,
     /// Metrics on test; where a metric is undefined in a run, over the others.
     pub test: BTreeMap<&'static str, Option<Spread>>,
+    /// What it scores above another row, where [`hold_against`] says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<BTreeMap<&'static str, Option<Difference>>>,
     /// Trained scalars at the start, head included.
     pub trainable_parameters: usize,
     /// Optimizer steps.
@@ -316,7 +337,7 @@ fn row(group: &[&FinishedRun], settings: BTreeMap<String, String>, metrics: &[Me
     };
     let test = metrics.iter().map(|metric| {
         let values: Vec<f64> = results()
-            .filter_map(|result| result.test.get(metric.name())?.as_f64())
+            .filter_map(|result| result.score(*metric))
             .collect();
         (metric.name(), Spread::of(&values))
     });
@@ -332,6 +353,7 @@ fn row(group: &[&FinishedRun], settings: BTreeMap<String, String>, metrics: &[Me
         dirs: group.iter().map(|run| run.dir.clone()).collect(),
         seeds: results().map(|result| result.seed).collect(),
         test: test.collect(),
+        against: None,
         trainable_parameters: group[0].result.trainable_parameters,
         steps: spread(|r| Some(r.steps as f64)).unwrap_or(none),
         train_secs: spread(|r| Some(r.train_secs)).unwrap_or(none),

@@ -17,6 +17,10 @@ pub struct CompareArgs {
     /// Metrics on test, separated by commas.
     #[arg(long, value_delimiter = ',', value_parser = choice(&MetricName::ALL, MetricName::name), default_value = "mcc,auroc")]
     pub metrics: Vec<MetricName>,
+    /// Hold the others against the run in this folder and its repeats: differences at equal seeds, and in how many of them
+    /// they are better.
+    #[arg(long, value_name = "RUN_DIR")]
+    pub against: Option<PathBuf>,
     /// The form of the table.
     #[arg(long, value_enum, default_value_t = TableFormat::Markdown)]
     pub format: TableFormat,

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use lingo_train::comparison::{FinishedRun, Row, Spread, compare};
+use lingo_train::comparison::{Difference, FinishedRun, Row, Spread, compare, hold_against};
 use lingo_train::config::PretrainConfig;
 use lingo_train::metric::MetricName;
 
@@ -47,7 +47,10 @@ pub fn run(args: &CompareArgs) -> Result<()> {
     if runs.is_empty() {
         bail!("none of the runs is finished; `lingo train` writes result.json at its end");
     }
-    let rows = compare(&runs, &args.metrics)?;
+    let mut rows = compare(&runs, &args.metrics)?;
+    if let Some(baseline) = &args.against {
+        hold_against(&mut rows, &runs, &args.metrics, baseline).context("--against")?;
+    }
     if let (false, Some(metric)) = (args.plot.is_empty(), args.metrics.first()) {
         let picture = Picture::new(&runs, &rows, *metric)?;
         args.plot.iter().try_for_each(|path| picture.write(path))?;
@@ -108,6 +111,10 @@ pub fn add_figures(table: &mut Table, rows: &[Row], metrics: &[MetricName]) {
     for metric in metrics {
         let title = format!("test {metric}");
         table.numbers(&title, rows.iter().map(|row| score(row, *metric)));
+        if rows.iter().any(|row| row.against.is_some()) {
+            let cells = rows.iter().map(|row| difference(row, *metric));
+            table.numbers(&format!("difference in {metric} (better)"), cells);
+        }
     }
     table.numbers("steps", cells(|row| format!("{:.0}", row.steps.mean)));
     if rows.iter().any(|row| row.flops.is_some()) {
@@ -136,6 +143,18 @@ fn score(row: &Row, metric: MetricName) -> String {
     format!("{mean:.3}{spread}{of}")
 }
 
+/// What a row scores above the one it is held against.
+fn difference(row: &Row, metric: MetricName) -> String {
+    let Some(against) = &row.against else {
+        return String::new();
+    };
+    let Some(Difference { score, better }) = against.get(metric.name()).copied().flatten() else {
+        return "no seed in common".to_owned();
+    };
+    let spread = score.sd.map_or(String::new(), |sd| format!(" ± {sd:.3}"));
+    format!("{:+.3}{spread} ({better} of {})", score.mean, score.n)
+}
+
 fn rounded(Spread { mean, sd, .. }: Spread) -> String {
     match sd {
         Some(sd) => format!("{mean:.0} ± {sd:.0}"),
@@ -151,6 +170,11 @@ fn csv(rows: &[Row], metrics: &[MetricName]) -> Result<()> {
     header.extend(settings.iter().map(|key| (*key).to_owned()));
     header.extend(["runs", "trainable_parameters"].map(String::from));
     header.extend(metrics.iter().flat_map(|metric| spread(metric.name())));
+    let is_held = rows.iter().any(|row| row.against.is_some());
+    for metric in metrics.iter().filter(|_| is_held) {
+        let parts = ["difference", "difference_sd", "pairs", "better"];
+        header.extend(parts.map(|part| format!("{metric}_{part}")));
+    }
     for name in ["steps", "flops", "train_secs", "peak_memory_mib"] {
         header.extend(spread(name));
     }
@@ -168,12 +192,23 @@ fn csv(rows: &[Row], metrics: &[MetricName]) -> Result<()> {
             Some(row.train_secs),
             row.peak_memory_mib,
         ];
-        for spread in of_test.chain(others) {
-            let number =
-                |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-            cells.push(number(spread.map(|spread| spread.mean)));
-            cells.push(number(spread.and_then(|spread| spread.sd)));
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        let both = |spread: Option<Spread>| {
+            [
+                number(spread.map(|spread| spread.mean)),
+                number(spread.and_then(|spread| spread.sd)),
+            ]
+        };
+        cells.extend(of_test.flat_map(both));
+        for metric in metrics.iter().filter(|_| is_held) {
+            let against = row.against.as_ref();
+            let found = against.and_then(|against| against.get(metric.name()).copied().flatten());
+            cells.extend(both(found.map(|found| found.score)));
+            let counts = found.map(|found| [found.score.n, found.better]);
+            let count = |of: usize| counts.map_or(String::new(), |counts| counts[of].to_string());
+            cells.extend([count(0), count(1)]);
         }
+        cells.extend(others.into_iter().flat_map(both));
         written = written.and_then(|()| writer.write_record(&cells));
     }
     let written = written.map_err(std::io::Error::from);

@@ -105,3 +105,57 @@ fn runs_are_drawn_as_svg_and_png() {
         "{svg}"
     );
 }
+
+#[test]
+fn a_method_is_held_against_another_at_equal_seeds() {
+    let place = Place::new();
+    for (method, seeds) in [("lora", &["1", "2"][..]), ("adalora", &["2"])] {
+        place.run_file(method);
+        for seed in seeds {
+            let set = format!("seed={seed}");
+            let out = format!("runs/{method}-{seed}");
+            let args = ["train", "run.toml", "--set", &set, "--out", &out];
+            succeeded(&place.lingo(&[&args[..], &["--set", "train.epochs=1"]].concat()));
+        }
+    }
+    let score = |run: &str, metric: &str| {
+        let result = place.json(&format!("runs/{run}/result.json"));
+        result["test"][metric].as_f64().unwrap()
+    };
+    let runs = ["compare", "runs/lora-1", "runs/lora-2", "runs/adalora-2"];
+    let against = ["--against", "runs/lora-1", "--metrics", "loss,mcc"];
+    let compare = |format: &str| {
+        let output = place.lingo(&[&runs[..], &against, &["--format", format]].concat());
+        succeeded(&output);
+        output
+    };
+    place.write("table.csv", compare("csv").stdout);
+    let table = place.csv("table.csv");
+    for metric in ["loss", "mcc"] {
+        let expected = score("adalora-2", metric) - score("lora-2", metric);
+        let found = table.column(&format!("{metric}_difference"))[1]
+            .parse::<f64>()
+            .unwrap();
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        assert_eq!(table.column(&format!("{metric}_pairs")), ["", "1"]);
+        let better = match metric {
+            "loss" => expected < 0.0,
+            _ => expected > 0.0,
+        };
+        let counted = usize::from(better).to_string();
+        assert_eq!(table.column(&format!("{metric}_better")), ["", &counted]);
+    }
+    let markdown = stdout(&compare("markdown"));
+    assert!(
+        markdown.contains("difference in mcc (better)"),
+        "{markdown}"
+    );
+    assert!(markdown.contains(" of 1) |"), "{markdown}");
+    place.write("table.json", compare("json").stdout);
+    let rows = place.json("table.json");
+    assert!(rows[0].get("against").is_none());
+    assert_eq!(rows[1]["against"]["mcc"]["n"], 1);
+
+    let output = place.lingo(&[&runs[..], &["--against", "runs"]].concat());
+    refused(&output, &["--against", "runs is none of the finished runs"]);
+}

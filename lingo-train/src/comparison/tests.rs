@@ -117,3 +117,56 @@ fn a_run_without_result_is_none_and_what_is_no_run_is_an_error() {
         "{error}"
     );
 }
+
+#[test]
+fn rows_are_held_against_another_seed_by_seed() {
+    let place = TempDir::new().unwrap();
+    let elsewhere = LINGO.replace("/data/H3/", "/data/H4/");
+    let runs = [
+        run(&place, "a1", LORA, 1, 0.2),
+        run(&place, "a2", LORA, 2, 0.5),
+        run(&place, "a3", LORA, 3, 0.4),
+        run(&place, "b3", LINGO, 3, 0.3),
+        run(&place, "b1", LINGO, 1, 0.5),
+        run(&place, "b9", LINGO, 9, 0.9),
+        run(&place, "c1", &elsewhere, 1, 0.9),
+        run(&place, "d9", &format!("{LORA}\nrank = 2"), 9, 0.9),
+    ];
+    let metrics = [MetricName::Mcc, MetricName::Auroc];
+    let mut rows = compare(&runs, &metrics).unwrap();
+    // Any run of a row stands for it, by whatever name.
+    let baseline = place.path().join("b1/../a2");
+    hold_against(&mut rows, &runs, &metrics, &baseline).unwrap();
+    let [lora, lingo, other_task, other_seed] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert!(lora.against.is_none() && other_task.against.is_none());
+    let against = lingo.against.as_ref().unwrap();
+    let Difference { score, better } = against["mcc"].unwrap();
+    // +.3 with seed 1, -.1 with seed 3.
+    assert!((score.mean - 0.1).abs() < 1e-12);
+    assert!((score.sd.unwrap() - 0.08f64.sqrt()).abs() < 1e-12);
+    assert_eq!((score.n, better), (2, 1));
+    assert_eq!(against["auroc"], None);
+    assert_eq!(other_seed.against.as_ref().unwrap()["mcc"], None);
+
+    let nowhere = hold_against(&mut rows, &runs, &metrics, &place.path().join("e"));
+    let said = nowhere.unwrap_err().to_string();
+    assert!(said.contains("none of the finished runs"), "{said}");
+}
+
+#[test]
+fn less_of_a_loss_is_better() {
+    let place = TempDir::new().unwrap();
+    let mut runs = [
+        run(&place, "a", LORA, 1, 0.2),
+        run(&place, "b", LINGO, 1, 0.2),
+    ];
+    for (run, loss) in runs.iter_mut().zip([0.5, 0.25]) {
+        run.result.test.insert("loss".to_owned(), loss.into());
+    }
+    let mut rows = compare(&runs, &[MetricName::Loss]).unwrap();
+    hold_against(&mut rows, &runs, &[MetricName::Loss], &runs[0].dir).unwrap();
+    let found = rows[1].against.as_ref().unwrap()["loss"].unwrap();
+    assert_eq!((found.score.mean, found.better), (-0.25, 1));
+}
