@@ -214,7 +214,7 @@ fn check_alike(runs: &[PathBuf], manifests: &[Manifest], base_given: bool) -> Re
 /// What the model computes in: as asked for, or what all the adapters were trained in.
 fn precision(args: &LoadArgs, manifests: &[Manifest]) -> Result<Precision> {
     if let Some(asked) = args.precision {
-        return Ok(asked.into());
+        return Ok(asked);
     }
     let first = manifests[0].precision;
     if let Some(other) = manifests.iter().find(|other| other.precision != first) {

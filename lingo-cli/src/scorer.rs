@@ -71,7 +71,7 @@ impl Scorer {
         )?;
         let loading = Loading {
             device: selected.device.clone(),
-            precision: args.precision.map_or(manifest.precision, Into::into),
+            precision: args.precision.unwrap_or(manifest.precision),
             masters: false,
             seed: manifest.seed,
         };
@@ -139,7 +139,7 @@ impl Scorer {
         beside::check_added(checkpoint.path(), text.added, name)?;
         let loading = Loading {
             device: selected.device.clone(),
-            precision: args.precision.map_or(Precision::F32, Into::into),
+            precision: args.precision.unwrap_or_default(),
             masters: false,
             seed: 0,
         };

@@ -6,11 +6,11 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lingo_core::initial_weights::InitialWeights;
 use lingo_core::models::{LanguageModel, TokenBatch};
-use lingo_core::nn::{Loader, Noise};
+use lingo_core::nn::{Loader, Noise, Precision};
 use lingo_tests::{Expected, distance, fixture, magnitude};
 use lingo_train::pretrain::{BOUNDARY, Documents, SMALLEST_VOCABULARY, byte_level_bpe};
 use lingo_train::saved::named_tensors;
-use weights_import::export::{FloatType, NewModel, write_new};
+use weights_import::export::{NewModel, write_new};
 use weights_import::{Blueprint, Checkpoint, TextTokenizer};
 
 const TOLERANCE: f32 = 2e-5;
@@ -128,9 +128,9 @@ fn a_model_that_is_written_is_read_again_with_the_same_predictions() {
         let (tokens, _) = shifted(&[2, 5, 9, 60, 7, 2, 8, 4], 4, &device);
         let logits = model.logits(&tokens).into_data();
         for (dtype, tolerance) in [
-            (FloatType::F32, 0.0),
-            (FloatType::F16, 2e-3),
-            (FloatType::Bf16, 2e-2),
+            (Precision::F32, 0.0),
+            (Precision::F16, 2e-3),
+            (Precision::Bf16, 2e-2),
         ] {
             let out = dir.path().join(format!("{name}-{}", dtype.name()));
             let new = NewModel {

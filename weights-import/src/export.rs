@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::TensorData;
+use lingo_core::nn::Precision;
 
 use crate::checkpoint::Checkpoint;
 use crate::encoding::Encoding;
@@ -32,43 +33,30 @@ pub const BESIDE: &str = "lingo.json";
 /// What a folder may hold, beside a tokenizer, that is replaced.
 const WRITTEN: [&str; 3] = ["config.json", "model.safetensors", BESIDE];
 
-/// A type of numbers that any library reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FloatType {
-    /// 32 bits.
-    F32,
-    /// 16 bits, 5 of them for the exponent.
-    F16,
-    /// 16 bits, 8 of them for the exponent.
-    Bf16,
+/// The type that keeps what is stored: 16 bits where there are no more, which is also enough for quantised numbers.
+fn keeping(encoding: Encoding) -> Precision {
+    match encoding {
+        Encoding::F64 | Encoding::F32 => Precision::F32,
+        Encoding::Bf16 => Precision::Bf16,
+        _ => Precision::F16,
+    }
 }
 
-impl FloatType {
-    /// The type that keeps what is stored: 16 bits where there are no more, which is also enough for quantised numbers.
-    fn keeping(encoding: Encoding) -> Self {
-        match encoding {
-            Encoding::F64 | Encoding::F32 => Self::F32,
-            Encoding::Bf16 => Self::Bf16,
-            _ => Self::F16,
-        }
+/// Numbers of a type as stored.
+fn encoding(dtype: Precision) -> Encoding {
+    match dtype {
+        Precision::F32 => Encoding::F32,
+        Precision::F16 => Encoding::F16,
+        Precision::Bf16 => Encoding::Bf16,
     }
+}
 
-    /// Its numbers as stored.
-    fn encoding(self) -> Encoding {
-        match self {
-            Self::F32 => Encoding::F32,
-            Self::F16 => Encoding::F16,
-            Self::Bf16 => Encoding::Bf16,
-        }
-    }
-
-    /// What `config.json` calls it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "float32",
-            Self::F16 => "float16",
-            Self::Bf16 => "bfloat16",
-        }
+/// What `config.json` calls a type.
+fn torch_name(dtype: Precision) -> &'static str {
+    match dtype {
+        Precision::F32 => "float32",
+        Precision::F16 => "float16",
+        Precision::Bf16 => "bfloat16",
     }
 }
 
@@ -89,7 +77,7 @@ pub struct Exported {
     /// How many tensors.
     pub tensors: usize,
     /// The type of most numbers.
-    pub dtype: FloatType,
+    pub dtype: Precision,
     /// The tokenizer.
     pub tokenizer: TokenizerFate,
     /// Tensors of the head of its pretraining, which is not written; by the source's names.
@@ -100,7 +88,7 @@ pub struct Exported {
 #[derive(Debug, Clone, Default)]
 pub struct ExportOptions {
     /// The type of all numbers; without it each tensor keeps its precision, quantised ones become f16.
-    pub dtype: Option<FloatType>,
+    pub dtype: Option<Precision>,
     /// Whether a folder that an export has written may be replaced.
     pub overwrite: bool,
     /// What a run made of the model; without it the model is written as it is.

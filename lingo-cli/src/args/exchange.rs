@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use lingo_core::nn::Precision;
-use weights_import::export::FloatType;
 
+use super::choice;
 use super::scoring::PromptArgs;
 
 /// Arguments of `export`.
@@ -30,8 +30,8 @@ pub struct ExportArgs {
     #[arg(long)]
     pub merged: bool,
     /// With hf: the type of all numbers [default: f32].
-    #[arg(long, value_enum)]
-    pub dtype: Option<Dtype>,
+    #[arg(long, value_parser = choice(&Precision::ALL, Precision::name))]
+    pub dtype: Option<Precision>,
     /// Replace what an export has written.
     #[arg(long)]
     pub overwrite: bool,
@@ -70,40 +70,9 @@ pub struct ImportArgs {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// The type of all numbers [default: each tensor's own; f16 for quantised ones].
-    #[arg(long, value_enum)]
-    pub dtype: Option<Dtype>,
+    #[arg(long, value_parser = choice(&Precision::ALL, Precision::name))]
+    pub dtype: Option<Precision>,
     /// Replace a folder that an import has written.
     #[arg(long)]
     pub overwrite: bool,
-}
-
-/// A type of numbers.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Dtype {
-    /// 32 bits
-    F32,
-    /// 16 bits, finer
-    F16,
-    /// 16 bits, with the range of f32
-    Bf16,
-}
-
-impl From<Dtype> for FloatType {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::F16 => Self::F16,
-            Dtype::Bf16 => Self::Bf16,
-        }
-    }
-}
-
-impl From<Dtype> for Precision {
-    fn from(dtype: Dtype) -> Self {
-        match dtype {
-            Dtype::F32 => Self::F32,
-            Dtype::F16 => Self::F16,
-            Dtype::Bf16 => Self::Bf16,
-        }
-    }
 }

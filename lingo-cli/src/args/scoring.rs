@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use lingo_core::nn::Precision;
 use lingo_train::config::{PromptConfig, TokenizerKind};
 
-use super::{choice, exchange::Dtype, positive, unescape};
+use super::{choice, positive, unescape};
 
 /// How a model is loaded for scoring.
 #[derive(Debug, clap::Args)]
@@ -29,8 +30,8 @@ pub struct LoadArgs {
     #[arg(long, default_value_t = 16, value_parser = positive)]
     pub batch_size: usize,
     /// What to compute in [default: what the run was trained in; f32 for other models].
-    #[arg(long, value_enum)]
-    pub precision: Option<Dtype>,
+    #[arg(long, value_parser = choice(&Precision::ALL, Precision::name))]
+    pub precision: Option<Precision>,
     /// The pretrained model, where it has moved since the run.
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,

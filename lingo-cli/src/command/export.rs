@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use lingo_core::models::esm::EsmMlp;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained, TokenBatch};
-use lingo_core::nn::{Loader, Noise};
+use lingo_core::nn::{Loader, Noise, Precision};
 use lingo_train::config::{Method, TokenizerKind};
 use lingo_train::data::Objective;
 use lingo_train::saved::{Manifest, Saved, tensors_of};
@@ -15,8 +15,8 @@ use lingo_train::task::token_digest;
 use weights_import::Checkpoint;
 use weights_import::export::place::{self, Workshop};
 use weights_import::export::{
-    BESIDE, ExportOptions, FineTuned, FloatType, TOKENIZER_FILES, TokenizerFate, check_place,
-    write_folder, write_tokenizer,
+    BESIDE, ExportOptions, FineTuned, TOKENIZER_FILES, TokenizerFate, check_place, write_folder,
+    write_tokenizer,
 };
 use weights_import::peft::{CONFIG_FILE, TENSORS_FILE};
 
@@ -129,7 +129,7 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
     let tokens = random_tokens(checkpoint.config(), &device);
     let before = logits(&classifier, &tokens)?;
     let options = ExportOptions {
-        dtype: args.dtype.map(Into::into).or(Some(FloatType::F32)),
+        dtype: args.dtype.or(Some(Precision::F32)),
         overwrite: args.overwrite,
         fine_tuned: Some(FineTuned {
             tensors: changed(classifier, &checkpoint, manifest.method, &trained),
@@ -144,7 +144,7 @@ fn merged(saved: &Saved, mut checkpoint: Checkpoint, args: &ExportArgs) -> Resul
     let mut difference = 0.0;
     let exported = write_folder(&checkpoint, &args.out, options, &mut |_, _| {}, |folder| {
         let after = logits(&written(folder, &device)?, &tokens)?;
-        difference = farthest(&before, &after, args.dtype.map(Into::into))?;
+        difference = farthest(&before, &after, args.dtype)?;
         anyhow::Ok(())
     })?;
     note_tokenizer(&exported.tokenizer, &checkpoint);
@@ -235,7 +235,7 @@ fn logits(model: &Classifier, tokens: &TokenBatch) -> Result<Vec<f32>> {
 }
 
 /// The largest difference of logits, which rounding to the type of the numbers explains.
-fn farthest(before: &[f32], after: &[f32], dtype: Option<FloatType>) -> Result<f32> {
+fn farthest(before: &[f32], after: &[f32], dtype: Option<Precision>) -> Result<f32> {
     if before.is_empty() || before.len() != after.len() {
         bail!(
             "the merged model gives {} logits where the run gives {}: it is not written",
@@ -244,10 +244,10 @@ fn farthest(before: &[f32], after: &[f32], dtype: Option<FloatType>) -> Result<f
         );
     }
     // Of the logits' size: layers add to what rounding a weight takes, 2^-24, 2^-11 or 2^-8 of it.
-    let tolerance = match dtype.unwrap_or(FloatType::F32) {
-        FloatType::F32 => 1e-3,
-        FloatType::F16 => 0.05,
-        FloatType::Bf16 => 0.4,
+    let tolerance = match dtype.unwrap_or(Precision::F32) {
+        Precision::F32 => 1e-3,
+        Precision::F16 => 0.05,
+        Precision::Bf16 => 0.4,
     };
     let size = before
         .iter()
@@ -283,9 +283,9 @@ mod tests {
         assert_eq!(of([1.0, -20.0], None).ok(), Some(0.0));
         assert!(of([1.0, -20.01], None).is_ok());
         assert!(of([1.1, -20.0], None).is_err());
-        assert!(of([1.1, -20.0], Some(FloatType::Bf16)).is_ok());
+        assert!(of([1.1, -20.0], Some(Precision::Bf16)).is_ok());
         for broken in [f32::NAN, f32::INFINITY] {
-            for dtype in [None, Some(FloatType::Bf16)] {
+            for dtype in [None, Some(Precision::Bf16)] {
                 assert!(of([broken, -20.0], dtype).is_err());
                 assert!(of([1.0, broken], dtype).is_err());
             }

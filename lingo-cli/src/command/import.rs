@@ -50,7 +50,7 @@ pub fn run(args: &ImportArgs) -> Result<()> {
         beside::check_outputs(&model.path, manifest, outputs)?;
     }
     let options = ExportOptions {
-        dtype: args.dtype.map(Into::into),
+        dtype: args.dtype,
         overwrite: args.overwrite,
         fine_tuned: None,
     };

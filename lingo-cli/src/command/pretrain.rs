@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use burn::tensor::TensorData;
-use lingo_core::nn::Precision;
 use lingo_train::checkpoint::Found;
 use lingo_train::config::{PretrainConfig, Resolved};
 use lingo_train::pretrain::{
@@ -17,7 +16,7 @@ use lingo_train::pretrain::{
 };
 use lingo_train::stop::StopRequest;
 use weights_import::Blueprint;
-use weights_import::export::{FloatType, NewModel, write_new};
+use weights_import::export::{NewModel, write_new};
 
 use self::prepared::prepare;
 use self::shown::Shown;
@@ -59,11 +58,7 @@ fn pretrain(
     start: Start<Found<PretrainState>>,
     json: bool,
 ) -> Result<()> {
-    let dtype = match config.output.dtype {
-        Precision::F32 => FloatType::F32,
-        Precision::Bf16 => FloatType::Bf16,
-        Precision::F16 => FloatType::F16,
-    };
+    let dtype = config.output.dtype;
     let prepared = prepare(config)?;
     let (run, selected) = (prepared.run, prepared.selected);
     describe(&run, &prepared.blueprint, &selected, dir);

@@ -13,7 +13,7 @@ fn a_run_on_an_imported_model_predicts_the_same() {
     succeeded(&output);
     let said = stdout(&output);
     assert_eq!(said.lines().count(), 1, "{said}");
-    for part in ["safetensors float16", "is now compact", "KiB"] {
+    for part in ["safetensors f16", "is now compact", "KiB"] {
         assert!(said.contains(part), "{said}");
     }
     succeeded(&place.lingo(&[&PREDICT[..], &["before.csv"]].concat()));

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use lingo_core::models::ModelConfig;
 use lingo_core::models::llama::LlamaConfig;
+use lingo_core::nn::Precision;
 use serde_json::{Map, Value, json};
 
-use super::{ExportError, FineTuned, FloatType, left_out};
+use super::{ExportError, FineTuned, left_out, torch_name};
 use crate::checkpoint::Checkpoint;
 use crate::json::JsonFile;
 use crate::tokenizer::TextTokenizer;
@@ -17,7 +18,7 @@ pub(super) const FILE: &str = "config.json";
 /// Writes it; a source `is_beheaded` that is written without the head of its pretraining.
 pub(super) fn write(
     source: &Checkpoint,
-    dtype: FloatType,
+    dtype: Precision,
     tokenizer: Option<&TextTokenizer>,
     fine_tuned: Option<&FineTuned>,
     is_beheaded: bool,
@@ -40,7 +41,7 @@ pub(super) fn write(
         true => "dtype",
         false => "torch_dtype",
     };
-    root.insert(key.to_owned(), dtype.name().into());
+    root.insert(key.to_owned(), torch_name(dtype).into());
     root.insert(
         "model_type".to_owned(),
         hugging_face_type(source.config()).into(),

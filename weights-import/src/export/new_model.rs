@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::TensorData;
+use lingo_core::nn::Precision;
 
-use super::{ExportError, FloatType, check_place, config, place, tokenizer, weights};
+use super::{ExportError, check_place, config, place, tokenizer, torch_name, weights};
 use crate::blueprint::Blueprint;
 use crate::checkpoint::Checkpoint;
 use crate::tokenizer::TextTokenizer;
@@ -21,7 +22,7 @@ pub struct NewModel<'a> {
     /// Its tensors in f32, by canonical names.
     pub tensors: &'a BTreeMap<String, TensorData>,
     /// The type of all numbers.
-    pub dtype: FloatType,
+    pub dtype: Precision,
 }
 
 /// Writes a model that `lingo train` and Hugging Face's libraries read; with `overwrite`, over one that was written before.
@@ -35,7 +36,7 @@ pub fn write_new(model: &NewModel<'_>, out: &Path, overwrite: bool) -> Result<()
     let folder = place::Workshop::beside(out)?;
     let root = model
         .blueprint
-        .to_config(model.tokenizer, model.dtype.name());
+        .to_config(model.tokenizer, torch_name(model.dtype));
     config::write_json(folder.path(), config::FILE, root)?;
     let shape = model.blueprint.config();
     let from = model.tokenizer_from;

@@ -19,7 +19,7 @@ fn export(source: &Path, out: &Path, options: ExportOptions) -> Result<Exported,
     write_folder(&source, out, options, &mut |_, _| {}, |_| Ok(()))
 }
 
-fn plain(dtype: FloatType) -> ExportOptions {
+fn plain(dtype: Precision) -> ExportOptions {
     ExportOptions {
         dtype: Some(dtype),
         overwrite: false,
@@ -104,7 +104,7 @@ fn a_gguf_file_becomes_a_folder_of_the_same_model() {
         config["tie_word_embeddings"].clone()
     };
     assert_eq!(tied(&out), false);
-    assert_eq!((exported.tensors, exported.dtype), (11, FloatType::F32));
+    assert_eq!((exported.tensors, exported.dtype), (11, Precision::F32));
     assert_eq!(heard.len(), 11);
     let (done, all) = heard.last().unwrap();
     assert_eq!(done, all);
@@ -154,7 +154,7 @@ fn every_architecture_and_layout_keeps_its_numbers() {
     ] {
         let source = root("tests/fixtures").join(name);
         let out = place.path().join(name.replace('/', "_"));
-        export(&source, &out, plain(FloatType::F32)).unwrap();
+        export(&source, &out, plain(Precision::F32)).unwrap();
         assert_eq!(tensors(&out), tensors(&source), "{name}");
         assert_eq!(config(&out), config(&source), "{name}");
         let written = Checkpoint::open(&out).unwrap();
@@ -176,9 +176,9 @@ fn numbers_are_rounded_to_the_chosen_type() {
     let source = root("tests/fixtures/opt_pre_ln");
     let place = TempDir::new().unwrap();
     type Round = fn(f32) -> f32;
-    let rounded: [(FloatType, Round, &str); 2] = [
-        (FloatType::Bf16, |x| bf16::from_f32(x).to_f32(), "BF16"),
-        (FloatType::F16, |x| f16::from_f32(x).to_f32(), "F16"),
+    let rounded: [(Precision, Round, &str); 2] = [
+        (Precision::Bf16, |x| bf16::from_f32(x).to_f32(), "BF16"),
+        (Precision::F16, |x| f16::from_f32(x).to_f32(), "F16"),
     ];
     for (dtype, round, name) in rounded {
         let out = place.path().join(name);
@@ -191,7 +191,7 @@ fn numbers_are_rounded_to_the_chosen_type() {
         let written = Checkpoint::open(&out).unwrap();
         assert!(written.tensors().iter().all(|tensor| tensor.dtype == name));
         let config = std::fs::read_to_string(out.join("config.json")).unwrap();
-        assert!(config.contains(dtype.name()), "{config}");
+        assert!(config.contains(torch_name(dtype)), "{config}");
         // What has 16 bits keeps them.
         let kept = place.path().join(format!("{name}-kept"));
         let exported = export(&out, &kept, ExportOptions::default()).unwrap();
@@ -210,19 +210,19 @@ fn a_number_beyond_the_type_is_an_error_and_leaves_nothing() {
     let (_folder, source) = writer.file();
     let place = TempDir::new().unwrap();
     let out = place.path().join("out");
-    let error = export(&source, &out, plain(FloatType::F16)).unwrap_err();
+    let error = export(&source, &out, plain(Precision::F16)).unwrap_err();
     let error = error.to_string();
     for part in ["output_norm.weight", "65530", "float16", "bf16"] {
         assert!(error.contains(part), "{error}");
     }
     assert_eq!(entries(place.path()), Vec::<String>::new());
-    export(&source, &out, plain(FloatType::Bf16)).unwrap();
+    export(&source, &out, plain(Precision::Bf16)).unwrap();
 
     let mut writer = tiny();
     writer.tensor("blk.0.attn_q.bias", &[8], 0.0);
     let (_folder, source) = writer.file();
     let out = place.path().join("unknown");
-    let error = export(&source, &out, plain(FloatType::F32)).unwrap_err();
+    let error = export(&source, &out, plain(Precision::F32)).unwrap_err();
     assert!(error.to_string().contains("attn_q.bias"), "{error}");
     assert!(!out.exists());
 }
@@ -279,7 +279,7 @@ fn keys_of_a_configuration_stay() {
     let special = "{\"pad_token\": \"<pad>\", \"model_max_length\": 77}";
     std::fs::write(source.join("tokenizer_config.json"), special).unwrap();
     let out = place.path().join("out");
-    export(&source, &out, plain(FloatType::F32)).unwrap();
+    export(&source, &out, plain(Precision::F32)).unwrap();
     let json = |file: &str| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(out.join(file)).unwrap()).unwrap()
     };

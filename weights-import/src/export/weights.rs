@@ -8,10 +8,11 @@ use std::path::Path;
 use burn::tensor::TensorData;
 use half::{bf16, f16};
 use lingo_core::models::ModelConfig;
+use lingo_core::nn::Precision;
 use safetensors::{Dtype, View};
 
 use super::config::tensor_name;
-use super::{ExportError, FineTuned, FloatType};
+use super::{ExportError, FineTuned, encoding, keeping};
 use crate::checkpoint::Checkpoint;
 use crate::error::ImportError;
 use crate::hf::keys;
@@ -27,7 +28,7 @@ pub(super) struct Planned<'a> {
     key: String,
     numbers: Numbers<'a>,
     shape: &'a [usize],
-    dtype: FloatType,
+    dtype: Precision,
 }
 
 /// Where a tensor's numbers are.
@@ -55,7 +56,7 @@ impl Planned<'_> {
 /// All tensors of the model and its head, none twice.
 pub(super) fn plan<'a>(
     source: &'a Checkpoint,
-    dtype: Option<FloatType>,
+    dtype: Option<Precision>,
     fine_tuned: Option<&'a FineTuned>,
 ) -> Result<Vec<Planned<'a>>, ExportError> {
     let (tensors, _) = source.stored_tensors();
@@ -71,7 +72,7 @@ pub(super) fn plan<'a>(
     }
     let known = |stored: &'a Stored| match stored.element {
         // Opening a checkpoint refuses the others.
-        Element::Known(encoding) => Some((stored, dtype.unwrap_or(FloatType::keeping(encoding)))),
+        Element::Known(encoding) => Some((stored, dtype.unwrap_or(keeping(encoding)))),
         Element::Other(_) => None,
     };
     let Some(fine_tuned) = fine_tuned else {
@@ -96,26 +97,28 @@ pub(super) fn plan<'a>(
         key: keys::in_wrapper(source.config(), name),
         numbers: Numbers::Given(data),
         shape: data.shape(),
-        dtype: dtype.unwrap_or(FloatType::F32),
+        dtype: dtype.unwrap_or(Precision::F32),
     });
     Ok(kept.chain(given).collect())
 }
 
 /// The type of most numbers.
-pub(super) fn prevalent(tensors: &[Planned<'_>]) -> FloatType {
-    let all = [FloatType::F32, FloatType::Bf16, FloatType::F16];
-    let count = |dtype: &FloatType| -> usize {
+pub(super) fn prevalent(tensors: &[Planned<'_>]) -> Precision {
+    let count = |dtype: &Precision| -> usize {
         let of_type = tensors.iter().filter(|tensor| tensor.dtype == *dtype);
         of_type.map(Planned::numbers).sum()
     };
-    all.into_iter().max_by_key(count).unwrap_or(FloatType::F32)
+    Precision::ALL
+        .into_iter()
+        .max_by_key(count)
+        .unwrap_or(Precision::F32)
 }
 
 /// Tensors that are all given, of a network of shape `config`.
 pub(super) fn given<'a>(
     config: &ModelConfig,
     tensors: &'a BTreeMap<String, TensorData>,
-    dtype: FloatType,
+    dtype: Precision,
 ) -> Vec<Planned<'a>> {
     let planned = tensors.iter().map(|(name, data)| Planned {
         key: keys::in_wrapper(config, name),
@@ -225,7 +228,7 @@ impl Lazy<'_> {
         let data = match self.planned.numbers {
             Numbers::Given(data) => data,
             Numbers::Stored(stored) => {
-                let as_wanted = stored.bytes_of(files, dtype.encoding());
+                let as_wanted = stored.bytes_of(files, encoding(*dtype));
                 if let Some(bytes) = as_wanted.map_err(unreadable)? {
                     return Ok(bytes);
                 }
@@ -238,12 +241,12 @@ impl Lazy<'_> {
             .map_err(|error| unreadable(format!("{error:?}")))?;
         let mut bytes = Vec::with_capacity(self.data_len());
         match dtype {
-            FloatType::F32 => bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
-            FloatType::Bf16 => {
+            Precision::F32 => bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes())),
+            Precision::Bf16 => {
                 let rounded = numbers.iter().map(|x| bf16::from_f32(*x));
                 bytes.extend(rounded.flat_map(bf16::to_le_bytes));
             }
-            FloatType::F16 => {
+            Precision::F16 => {
                 let too_large = |x: &&f32| x.is_finite() && f16::from_f32(**x).is_infinite();
                 if let Some(value) = numbers.iter().find(too_large) {
                     return Err(ExportError::Range {
@@ -264,9 +267,9 @@ impl Lazy<'_> {
 impl View for Lazy<'_> {
     fn dtype(&self) -> Dtype {
         match self.planned.dtype {
-            FloatType::F32 => Dtype::F32,
-            FloatType::F16 => Dtype::F16,
-            FloatType::Bf16 => Dtype::BF16,
+            Precision::F32 => Dtype::F32,
+            Precision::F16 => Dtype::F16,
+            Precision::Bf16 => Dtype::BF16,
         }
     }
 
@@ -305,16 +308,12 @@ impl View for Lazy<'_> {
     }
 
     fn data_len(&self) -> usize {
-        let width = match self.planned.dtype {
-            FloatType::F32 => 4,
-            FloatType::F16 | FloatType::Bf16 => 2,
-        };
-        self.planned.numbers() * width
+        self.planned.numbers() * self.planned.dtype.bytes()
     }
 }
 
 /// Whether none of the numbers has all bits of its exponent set, as the infinite and NaN have.
-fn are_finite(bytes: &[u8], dtype: FloatType) -> bool {
+fn are_finite(bytes: &[u8], dtype: Precision) -> bool {
     let halves = |exponent: u16| {
         let halves = bytes.as_chunks().0.iter();
         // Without an early end, it is many numbers at a time.
@@ -323,12 +322,12 @@ fn are_finite(bytes: &[u8], dtype: FloatType) -> bool {
         })
     };
     match dtype {
-        FloatType::F32 => bytes.as_chunks().0.iter().fold(true, |finite, bytes| {
+        Precision::F32 => bytes.as_chunks().0.iter().fold(true, |finite, bytes| {
             const EXPONENT: u32 = 0x7f80_0000;
             finite & (u32::from_le_bytes(*bytes) & EXPONENT != EXPONENT)
         }),
-        FloatType::F16 => halves(0x7c00),
-        FloatType::Bf16 => halves(0x7f80),
+        Precision::F16 => halves(0x7c00),
+        Precision::Bf16 => halves(0x7f80),
     }
 }
 
@@ -349,13 +348,13 @@ mod tests {
         ] {
             let of =
                 |bytes: &[u8], dtype| are_finite(&[&vec![0; bytes.len()], bytes].concat(), dtype);
-            assert_eq!(of(&number.to_le_bytes(), FloatType::F32), finite);
+            assert_eq!(of(&number.to_le_bytes(), Precision::F32), finite);
             assert_eq!(
-                of(&f16::from_f32(number).to_le_bytes(), FloatType::F16),
+                of(&f16::from_f32(number).to_le_bytes(), Precision::F16),
                 finite
             );
             assert_eq!(
-                of(&bf16::from_f32(number).to_le_bytes(), FloatType::Bf16),
+                of(&bf16::from_f32(number).to_le_bytes(), Precision::Bf16),
                 finite
             );
         }
