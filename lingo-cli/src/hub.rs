@@ -41,8 +41,8 @@ pub fn locate(model: &Path) -> Result<Located> {
     let owner = Path::new(id.owner());
     if id.revision().is_none() && owner.is_dir() {
         bail!(
-            "{}: there is no such file or folder in {}; expected a model's folder in Hugging Face layout or a .gguf file. \
-             If the model {id} of the hub is meant, call it {}",
+            "{}: there is no such file or folder in {}; give the path of a run, of a model's folder or of a .gguf file, or, \
+             if the model {id} of the hub is meant, call it {}",
             model.display(),
             owner.display(),
             id.at("main")

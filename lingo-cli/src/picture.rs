@@ -103,6 +103,14 @@ impl Picture {
     /// # Errors
     /// If the name ends otherwise, or the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            bail!(
+                "cannot write {}: there is no folder {}",
+                path.display(),
+                folder.display()
+            );
+        }
         // The same letters on every machine, whatever fonts it has.
         register_font(FONT, FontStyle::Normal, dejavu::sans::regular())
             .map_err(|_| anyhow!("the font cannot be read"))?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use burn::tensor::Device;
 use indicatif::ProgressBar;
 use lingo_core::models::{Classifier, ModelConfig, Pretrained};
@@ -15,7 +15,7 @@ use lingo_train::evaluate;
 use lingo_train::saved::{MANIFEST_FILE, Manifest, Saved};
 use lingo_train::task::{Layout, SequenceEncoder, Text, token_digest};
 use lingo_train::workers::Workers;
-use weights_import::{Checkpoint, Problem};
+use weights_import::{Checkpoint, ImportError, Problem};
 
 use crate::args::LoadArgs;
 use crate::base::{note_other_tokens, open_base};
@@ -86,7 +86,7 @@ impl Scorer {
     }
 
     fn from_checkpoint(model: &Located, args: &LoadArgs, selected: &Selected) -> Result<Self> {
-        let mut checkpoint = Checkpoint::open(&model.path)?;
+        let mut checkpoint = Checkpoint::open(&model.path).map_err(no_run_either)?;
         if args.base.is_some() {
             bail!(
                 "--base is for run folders: {} is a model of its own",
@@ -213,6 +213,32 @@ impl Scorer {
     }
 }
 
+/// Why a path is neither what a run has left nor a model.
+fn no_run_either(error: ImportError) -> Error {
+    match &error {
+        ImportError::NotFound { path } => anyhow!(
+            "{}: no such file or folder; expected a run folder, the folder of a fine-tuned model, or its .gguf file",
+            path.display()
+        ),
+        ImportError::NoConfig { folder, .. } if holds_runs(folder) => anyhow!(
+            "{} is no run but holds some; give one of them",
+            folder.display()
+        ),
+        ImportError::NoConfig { folder, .. } => anyhow!(
+            "{}: neither a run folder (with `best`) nor that of a model (with config.json)",
+            folder.display()
+        ),
+        _ => error.into(),
+    }
+}
+
+/// Whether folders in `dir` are runs, as in that of a demo.
+pub fn holds_runs(dir: &Path) -> bool {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files = entries.map(|entry| entry.path().join("config.toml"));
+    files.any(|file| file.is_file())
+}
+
 /// An adapter on the whole of its model, whatever the inputs are.
 pub fn apply(saved: &Saved, checkpoint: &mut Checkpoint, device: &Device) -> Result<Classifier> {
     check_tensors(checkpoint, None, device)?;
@@ -277,14 +303,14 @@ pub fn adapter_dir(path: &Path) -> Result<Option<PathBuf>> {
         );
     }
     let holds = |name: &str| path.join(name).is_file();
-    let is_run = holds("config.toml") && holds("train.csv");
+    let is_run = holds("config.toml");
     if is_run && holds("result.json") {
         bail!(
             "the run in {} has lost what was trained: its folder `best` is not there; put it back, or train anew",
             path.display()
         );
     }
-    if is_run {
+    if is_run && holds("train.csv") {
         bail!(
             "the run in {0} was cut off before it saved an adapter; go on with `lingo train --resume {0}`",
             path.display()

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use lingo_train::record::temporary;
 use lingo_train::stop::{StopCause, StopRequest};
+use tempfile::NamedTempFile;
 
 use crate::dashboard;
 
@@ -35,10 +37,12 @@ static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// # Errors
 /// If signals cannot be listened to.
 pub fn clean_up_on_signals() -> Result<()> {
+    // Kept to the end, so that no other file is begun.
     let remove = || {
         let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
         // Where it has its name already, there is nothing to remove.
         let _ = unfinished.as_ref().map(std::fs::remove_file);
+        unfinished
     };
     #[cfg(unix)]
     {
@@ -46,23 +50,28 @@ pub fn clean_up_on_signals() -> Result<()> {
         use signal_hook::low_level::emulate_default_handler;
 
         let ended = move |signal| {
-            remove();
+            let _unfinished = remove();
             let _ = emulate_default_handler(signal);
         };
         on_signals(&[SIGINT], ended).context("cannot listen to signals")
     }
     #[cfg(not(unix))]
     ctrlc::set_handler(move || {
-        remove();
+        let _unfinished = remove();
         std::process::exit(crate::exit_code(StopCause::Interrupt).into());
     })
     .context("cannot listen to Ctrl-C")
 }
 
-/// Names the file that is being written under a temporary name; of several the last counts.
-pub fn unfinished(path: &Path) {
+/// Makes a file under a temporary name, which is removed if a signal ends the process; of several the last counts.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn unfinished(dir: &Path) -> std::io::Result<NamedTempFile> {
     let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-    *unfinished = Some(path.to_owned());
+    let file = temporary("", dir)?;
+    *unfinished = Some(file.path().to_owned());
+    Ok(file)
 }
 
 fn ask(stop: &StopRequest, cause: StopCause) {
@@ -91,7 +100,7 @@ fn on_signals(more: &[i32], met: impl Fn(i32) + Send + 'static) -> std::io::Resu
     use signal_hook::consts::{SIGHUP, SIGTERM};
     use signal_hook::iterator::Signals;
 
-    // Under nohup the process is to outlive its terminal, in the background Ctrl-C is not meant for it.
+    // Under nohup the process is to outlive its terminal; in the background of a script Ctrl-C is not meant for it.
     let ends = |signal: &i32| *signal == SIGTERM || !is_ignored(*signal);
     let listened = [SIGTERM, SIGHUP].iter().chain(more).copied();
     let mut signals = Signals::new(listened.filter(ends))?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-pub use against::{Difference, hold_against};
+pub use against::{Against, Difference, hold_against};
 pub use ranks::{RankCurve, RankPoint};
 
 use crate::config::Method;
@@ -264,9 +264,9 @@ pub struct Row {
     pub seeds: Vec<u64>,
     /// Metrics on test; where a metric is undefined in a run, over the others.
     pub test: BTreeMap<&'static str, Option<Spread>>,
-    /// What it scores above another row, where [`hold_against`] says so.
+    /// How it stands to another row, once [`hold_against`] has looked.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub against: Option<BTreeMap<&'static str, Option<Difference>>>,
+    pub against: Option<Against>,
     /// Trained scalars at the start, head included.
     pub trainable_parameters: usize,
     /// Optimizer steps.

@@ -42,10 +42,10 @@ pub struct LoadArgs {
 /// The language around sequences.
 #[derive(Debug, clap::Args)]
 pub struct PromptArgs {
-    /// Text before each sequence of a plain model (a run has its own), \n for a line break [default: none; `inspect` takes that of `train`].
+    /// Text before each sequence of a plain model (a run has its own), \n for a line break [default: none; of `inspect` that of a run file].
     #[arg(long)]
     pub prefix: Option<String>,
-    /// Text behind each sequence of a plain model (a run has its own), \n for a line break [default: none; `inspect` takes that of `train`].
+    /// Text behind each sequence of a plain model (a run has its own), \n for a line break [default: none; of `inspect` that of a run file].
     #[arg(long)]
     pub suffix: Option<String>,
 }
@@ -141,7 +141,7 @@ pub struct PredictArgs {
     /// Sequences: CSV with a column `sequence`, FASTA, or DeepSEA's .mat.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Where to write: CSV with id, prediction, p_0, p_1, ..., or id and p_NAME of each label; with --adapters a folder, with a file for each of them.
+    /// Where to write: CSV with id, prediction, p_0, p_1, ..., or id and p_NAME of each label; with --adapters a folder, with a file for each of them; - for standard output.
     #[arg(long, value_name = "FILE|DIR")]
     pub output: PathBuf,
     /// Replace output files that exist.

@@ -5,53 +5,31 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use lingo_train::comparison::{Difference, FinishedRun, Row, Spread, compare, hold_against};
+use lingo_train::comparison::{
+    Against, Difference, FinishedRun, Row, Spread, compare, hold_against,
+};
 use lingo_train::config::PretrainConfig;
 use lingo_train::metric::MetricName;
 
 use crate::args::{CompareArgs, TableFormat};
 use crate::picture::Picture;
+use crate::scorer::holds_runs;
 use crate::table::Table;
 
 /// Prints a table of finished runs.
 pub fn run(args: &CompareArgs) -> Result<()> {
-    let mut runs = Vec::with_capacity(args.runs.len());
-    for dir in &args.runs {
-        if dir.join("adapter.json").is_file() {
-            note!(
-                "note: {} is an adapter, not a run, it is left out",
-                dir.display()
-            );
-            continue;
-        }
-        let settings = dir.join("config.toml");
-        if settings.is_file() && PretrainConfig::is_described_by(&[settings])? {
-            note!(
-                "note: {} is a run of `lingo pretrain`, which has no test, it is left out",
-                dir.display()
-            );
-            continue;
-        }
-        if !dir.join("config.toml").exists() && holds_runs(dir) {
-            note!(
-                "note: {} is no run but holds some, it is left out; give those instead",
-                dir.display()
-            );
-            continue;
-        }
-        match FinishedRun::open(dir)? {
-            Some(run) => runs.push(run),
-            None => note!("note: {} has no result yet, it is left out", dir.display()),
-        }
-    }
+    let metrics = &without_doubles(&args.metrics)[..];
+    let runs = args.runs.iter().filter_map(|dir| finished(dir).transpose());
+    let runs = runs.collect::<Result<Vec<FinishedRun>>>()?;
     if runs.is_empty() {
         bail!("none of the runs is finished; `lingo train` writes result.json at its end");
     }
-    let mut rows = compare(&runs, &args.metrics)?;
+    let mut rows = compare(&runs, metrics)?;
     if let Some(baseline) = &args.against {
-        hold_against(&mut rows, &runs, &args.metrics, baseline).context("--against")?;
+        hold_against(&mut rows, &runs, metrics, baseline).context("--against")?;
+        say_differences(&rows);
     }
-    if let (false, Some(metric)) = (args.plot.is_empty(), args.metrics.first()) {
+    if let (false, Some(metric)) = (args.plot.is_empty(), metrics.first()) {
         let picture = Picture::new(&runs, &rows, *metric)?;
         args.plot.iter().try_for_each(|path| picture.write(path))?;
         for dir in picture.without_steps() {
@@ -62,18 +40,66 @@ pub fn run(args: &CompareArgs) -> Result<()> {
         }
     }
     match args.format {
-        TableFormat::Markdown => markdown(&rows, &args.metrics),
-        TableFormat::Csv => return csv(&rows, &args.metrics),
+        TableFormat::Markdown => markdown(&rows, metrics),
+        TableFormat::Csv => return csv(&rows, metrics),
         TableFormat::Json => result!("{}", serde_json::to_string_pretty(&rows)?),
     }
     Ok(())
 }
 
-/// Whether folders in `dir` are runs, as in that of a demo.
-fn holds_runs(dir: &Path) -> bool {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut files = entries.map(|entry| entry.path().join("config.toml"));
-    files.any(|file| file.is_file())
+/// Each metric where it stands first.
+fn without_doubles(metrics: &[MetricName]) -> Vec<MetricName> {
+    let mut kept = Vec::with_capacity(metrics.len());
+    for metric in metrics {
+        if !kept.contains(metric) {
+            kept.push(*metric);
+        }
+    }
+    kept
+}
+
+/// A run with its result; of what else a pattern such as `runs/*` finds, it is said why it is left out.
+fn finished(dir: &Path) -> Result<Option<FinishedRun>> {
+    let settings = dir.join("config.toml");
+    let why = if dir.join("adapter.json").is_file() {
+        "is an adapter, not a run, it is left out"
+    } else if settings.is_file()
+        && PretrainConfig::is_described_by(std::slice::from_ref(&settings))?
+    {
+        "is a run of `lingo pretrain`, which has no test, it is left out"
+    } else if !settings.exists() && holds_runs(dir) {
+        "is no run but holds some, it is left out; give those instead"
+    } else if !settings.exists() && dir.exists() {
+        "is no run folder, it is left out"
+    } else if let Some(run) = FinishedRun::open(dir)? {
+        return Ok(Some(run));
+    } else {
+        "has no result yet, it is left out"
+    };
+    note!("note: {} {why}", dir.display());
+    Ok(None)
+}
+
+/// Says what else than the method tells rows that are held against each other apart, or that there are none.
+fn say_differences(rows: &[Row]) {
+    let mut held = 0;
+    for row in rows {
+        let Some(Against::Differences { settings, .. }) = &row.against else {
+            continue;
+        };
+        held += 1;
+        if !settings.is_empty() {
+            let keys: Vec<&str> = settings.iter().map(String::as_str).collect();
+            note!(
+                "note: {} has other values of {} than what it is held against",
+                row.name.method,
+                keys.join(", ")
+            );
+        }
+    }
+    if held == 0 {
+        note!("note: no other run was scored on the same test data, nothing is held against it");
+    }
 }
 
 /// The keys that tell rows of one name apart.
@@ -145,11 +171,14 @@ fn score(row: &Row, metric: MetricName) -> String {
 
 /// What a row scores above the one it is held against.
 fn difference(row: &Row, metric: MetricName) -> String {
-    let Some(against) = &row.against else {
-        return String::new();
+    let scores = match &row.against {
+        None => return String::new(),
+        Some(Against::Baseline) => return "baseline".to_owned(),
+        Some(Against::OtherTest) => return "other test data".to_owned(),
+        Some(Against::Differences { scores, .. }) => scores,
     };
-    let Some(Difference { score, better }) = against.get(metric.name()).copied().flatten() else {
-        return "no seed in common".to_owned();
+    let Some(Difference { score, better }) = scores.get(metric.name()).copied().flatten() else {
+        return "no pair of scores".to_owned();
     };
     let spread = score.sd.map_or(String::new(), |sd| format!(" ± {sd:.3}"));
     format!("{:+.3}{spread} ({better} of {})", score.mean, score.n)
@@ -171,6 +200,9 @@ fn csv(rows: &[Row], metrics: &[MetricName]) -> Result<()> {
     header.extend(["runs", "trainable_parameters"].map(String::from));
     header.extend(metrics.iter().flat_map(|metric| spread(metric.name())));
     let is_held = rows.iter().any(|row| row.against.is_some());
+    if is_held {
+        header.push("against".to_owned());
+    }
     for metric in metrics.iter().filter(|_| is_held) {
         let parts = ["difference", "difference_sd", "pairs", "better"];
         header.extend(parts.map(|part| format!("{metric}_{part}")));
@@ -200,9 +232,17 @@ fn csv(rows: &[Row], metrics: &[MetricName]) -> Result<()> {
             ]
         };
         cells.extend(of_test.flat_map(both));
+        let (standing, scores) = match &row.against {
+            Some(Against::Differences { scores, .. }) => ("held", Some(scores)),
+            Some(Against::OtherTest) => ("other_test", None),
+            Some(Against::Baseline) => ("baseline", None),
+            None => ("", None),
+        };
+        if is_held {
+            cells.push(standing.to_owned());
+        }
         for metric in metrics.iter().filter(|_| is_held) {
-            let against = row.against.as_ref();
-            let found = against.and_then(|against| against.get(metric.name()).copied().flatten());
+            let found = scores.and_then(|scores| scores.get(metric.name()).copied().flatten());
             cells.extend(both(found.map(|found| found.score)));
             let counts = found.map(|found| [found.score.n, found.better]);
             let count = |of: usize| counts.map_or(String::new(), |counts| counts[of].to_string());

@@ -1,18 +1,17 @@
 //! `lingo predict`.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use indicatif::ProgressBar;
 use lingo_train::config::DataConfig;
 use lingo_train::data::{
     DataError, EncodingReport, Objective, Record, Records, read_sequences, sequences,
 };
 use lingo_train::metric::{predictions, probabilities, sigmoid};
-use lingo_train::record::temporary;
 
 use crate::args::PredictArgs;
 use crate::bank::Adapters;
@@ -29,7 +28,10 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let Some(model) = &args.model else {
         return by_adapters(args);
     };
-    let output = output_file(args, &args.output)?;
+    let output = match is_standard(&args.output) {
+        true => Output::Standard,
+        false => Output::File(output_file(args, &args.output)?),
+    };
     let scratch = DataConfig::default().cache().dir;
     let mut ids = Ids::default();
     // A pipe cannot be read twice.
@@ -51,7 +53,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let scorer = Scorer::load(model, &args.load)?;
     let bar = scorer.bar(ids.count);
     let mut report = EncodingReport::default();
-    write_whole(&output, |file| {
+    output.write(|file| {
         let mut table = PredictionTable::new(&output, file, scorer.objective())?;
         let mut records = records()?;
         loop {
@@ -69,14 +71,21 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     })?;
     bar.finish_and_clear();
     scorer.say_losses(report);
-    let (count, shown) = (ids.count, args.output.display());
-    note!("{count} predictions written to {shown}");
+    if let Output::File(_) = output {
+        let (count, shown) = (ids.count, args.output.display());
+        note!("{count} predictions written to {shown}");
+    }
     Ok(())
 }
 
 /// Writes a table for each of many adapters.
 fn by_adapters(args: &PredictArgs) -> Result<()> {
     let folder = args.output.display();
+    if is_standard(&args.output) {
+        bail!(
+            "--output - is standard output; with --adapters a folder is needed, in which each adapter gets a table"
+        );
+    }
     if args.output.exists() && !args.output.is_dir() {
         bail!(
             "--output {folder} is a file; with --adapters it is a folder, in which each adapter gets a table: give another \
@@ -100,11 +109,13 @@ fn by_adapters(args: &PredictArgs) -> Result<()> {
     let bank = adapters.load()?;
     std::fs::create_dir_all(&args.output).with_context(|| format!("cannot make {folder}"))?;
     let files = tables.iter().map(|table| output_file(args, table));
-    let files: Vec<PathBuf> = files.collect::<Result<_>>()?;
+    let files: Vec<Output> = files
+        .map(|file| Ok(Output::File(file?)))
+        .collect::<Result<_>>()?;
     let bar = say::bar(ProgressBar::new(files.len() as u64));
     bank.score(&records, |adapter, logits, objective| {
         bar.inc(1);
-        write_whole(&files[adapter], |file| {
+        files[adapter].write(|file| {
             let mut table = PredictionTable::new(&files[adapter], file, objective)?;
             table.add(&records, logits)?;
             table.finish()
@@ -159,18 +170,46 @@ impl Ids {
     }
 }
 
-/// Writes a file under a temporary name, and gives it its own when it is whole.
-fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
-    let shown = path.display();
-    let dir = path.parent().filter(|dir| *dir != Path::new(""));
-    let file = temporary("", dir.unwrap_or(Path::new(".")));
-    let mut file = file.with_context(|| format!("cannot write {shown}"))?;
-    unfinished(file.path());
-    write(file.as_file_mut())?;
-    let placed = file.as_file().sync_all().map(|()| file);
-    let placed = placed.and_then(|file| file.persist(path).map_err(|error| error.error));
-    placed.with_context(|| format!("cannot write {shown}"))?;
-    Ok(())
+/// Where a table goes.
+enum Output {
+    /// Standard output.
+    Standard,
+    /// A file.
+    File(PathBuf),
+}
+
+/// Whether the user means standard output, as by `-`.
+fn is_standard(output: &Path) -> bool {
+    output == Path::new("-")
+}
+
+impl Output {
+    /// Has it written; a file under a temporary name, which gets its own when it is whole. A reader that needs no more is no
+    /// error.
+    fn write(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+        let path = match self {
+            Self::File(path) => path,
+            Self::Standard => {
+                let written = write(&mut std::io::stdout().lock());
+                let is_gone = |error: &Error| {
+                    let mut io = error.chain().filter_map(|cause| cause.downcast_ref());
+                    io.any(|error: &std::io::Error| error.kind() == ErrorKind::BrokenPipe)
+                };
+                return match written {
+                    Err(error) if is_gone(&error) => Ok(()),
+                    written => written,
+                };
+            }
+        };
+        let failed = || format!("cannot write {}", path.display());
+        let dir = path.parent().filter(|dir| *dir != Path::new(""));
+        let mut file = unfinished(dir.unwrap_or(Path::new("."))).with_context(failed)?;
+        write(file.as_file_mut())?;
+        let placed = file.as_file().sync_all().map(|()| file);
+        let placed = placed.and_then(|file| file.persist(path).map_err(|error| error.error));
+        placed.with_context(failed)?;
+        Ok(())
+    }
 }
 
 /// The file that may be written: what a link leads to, and never the input.
@@ -203,14 +242,15 @@ fn output_file(args: &PredictArgs, output: &Path) -> Result<PathBuf> {
 
 /// Predictions as CSV, as they come.
 struct PredictionTable<'a> {
-    path: &'a Path,
-    writer: csv::Writer<&'a mut File>,
+    /// What an error calls it.
+    name: String,
+    writer: csv::Writer<&'a mut dyn Write>,
     objective: &'a Objective,
 }
 
 impl<'a> PredictionTable<'a> {
-    /// In `file`, which becomes the one at `path`.
-    fn new(path: &'a Path, file: &'a mut File, objective: &'a Objective) -> Result<Self> {
+    /// In `file`, which becomes what `output` says.
+    fn new(output: &Output, file: &'a mut dyn Write, objective: &'a Objective) -> Result<Self> {
         let header: Vec<String> = match objective {
             Objective::Classes(classes) => ["id", "prediction"]
                 .map(String::from)
@@ -222,10 +262,12 @@ impl<'a> PredictionTable<'a> {
                 .chain(names.iter().map(|name| format!("p_{name}")))
                 .collect(),
         };
-        let writer = csv::Writer::from_writer(file);
         let mut table = Self {
-            path,
-            writer,
+            name: match output {
+                Output::Standard => "to standard output".to_owned(),
+                Output::File(path) => path.display().to_string(),
+            },
+            writer: csv::Writer::from_writer(file),
             objective,
         };
         table.row(header)?;
@@ -257,11 +299,12 @@ impl<'a> PredictionTable<'a> {
 
     fn row(&mut self, cells: impl IntoIterator<Item = String>) -> Result<()> {
         let written = self.writer.write_record(cells);
-        written.with_context(|| format!("cannot write {}", self.path.display()))
+        let written = written.map_err(std::io::Error::from);
+        written.with_context(|| format!("cannot write {}", self.name))
     }
 
     fn finish(mut self) -> Result<()> {
         let written = self.writer.flush();
-        written.with_context(|| format!("cannot write {}", self.path.display()))
+        written.with_context(|| format!("cannot write {}", self.name))
     }
 }

@@ -40,13 +40,29 @@ fn runs_of_several_seeds_are_one_row_of_their_means() {
     // The same run twice, and no run at all.
     let twice = place.lingo(&["compare", "runs/1", "runs/1"]);
     refused(&twice, &["the same run", "seed 1"]);
-    refused(&place.lingo(&["compare", "data"]), &["data/config.toml"]);
+    refused(
+        &place.lingo(&["compare", "nowhere"]),
+        &["nowhere/config.toml"],
+    );
     // A pattern such as runs/* finds adapters that were imported there, too.
-    let adapter = ["compare", "runs/1/best", "runs/2", "runs/1", "runs/1/last"];
+    place.write("runs/all.svg", "<svg/>");
+    let adapter = [
+        "compare",
+        "runs/1/best",
+        "runs/2",
+        "runs/1",
+        "runs/1/last",
+        "runs/all.svg",
+        "data",
+    ];
     let output = place.lingo(&[&adapter[..], &["--format", "csv"]].concat());
     succeeded(&output);
     for adapter in ["runs/1/best", "runs/1/last"] {
         let said = format!("{adapter} is an adapter, not a run, it is left out");
+        assert!(stderr(&output).contains(&said), "{}", stderr(&output));
+    }
+    for stray in ["runs/all.svg", "data"] {
+        let said = format!("{stray} is no run folder, it is left out");
         assert!(stderr(&output).contains(&said), "{}", stderr(&output));
     }
     assert_eq!(
@@ -153,8 +169,26 @@ fn a_method_is_held_against_another_at_equal_seeds() {
     assert!(markdown.contains(" of 1) |"), "{markdown}");
     place.write("table.json", compare("json").stdout);
     let rows = place.json("table.json");
-    assert!(rows[0].get("against").is_none());
-    assert_eq!(rows[1]["against"]["mcc"]["n"], 1);
+    assert_eq!(rows[0]["against"], "baseline");
+    let scores = &rows[1]["against"]["differences"]["scores"];
+    assert_eq!(scores["mcc"]["n"], 1);
+
+    // Others are told why they are not held against it.
+    let test = place.text("data/test.csv");
+    let fewer: Vec<&str> = test.lines().take(40).collect();
+    place.write("data/fewer.csv", fewer.join("\n"));
+    let set = ["--set", "train.epochs=1", "--set", "data.test=fewer.csv"];
+    let args = ["train", "run.toml", "--out", "runs/other"];
+    succeeded(&place.lingo(&[&args[..], &set].concat()));
+    let alone = ["compare", "runs/lora-1", "runs/other"];
+    let output = place.lingo(&[&alone[..], &against, &["--format", "csv"]].concat());
+    succeeded(&output);
+    let said = stderr(&output);
+    assert!(said.contains("nothing is held against it"), "{said}");
+    place.write("table.csv", output.stdout);
+    let table = place.csv("table.csv");
+    assert_eq!(table.column("against"), ["baseline", "other_test"]);
+    assert_eq!(table.column("mcc_difference"), ["", ""]);
 
     let output = place.lingo(&[&runs[..], &["--against", "runs"]].concat());
     refused(&output, &["--against", "runs is none of the finished runs"]);

@@ -203,8 +203,29 @@ fn a_run_without_its_adapter_is_said_to_have_lost_it() {
     }
     let eval = ["eval", "run", "--data", "data"];
     refused(&place.lingo(&eval), &["the run in run", "`best`"]);
+    std::fs::rename(place.path("run/train.csv"), place.path("train.csv")).unwrap();
+    refused(&place.lingo(&eval), &["the run in run", "`best`"]);
+    std::fs::rename(place.path("train.csv"), place.path("run/train.csv")).unwrap();
     std::fs::remove_file(place.path("run/result.json")).unwrap();
     refused(&place.lingo(&eval), &["cut off", "--resume run"]);
+}
+
+#[test]
+fn predictions_go_to_standard_output_where_that_is_asked_for() {
+    let place = Place::trained("lora", &[]);
+    let predict = |output: &str, more: &[&str]| {
+        let input = ["--input", "data/test.csv", "--output", output];
+        place.lingo(&[&["predict"], more, &input].concat())
+    };
+    succeeded(&predict("p.csv", &["run"]));
+    let output = predict("-", &["run"]);
+    succeeded(&output);
+    assert_eq!(output.stdout, std::fs::read(place.path("p.csv")).unwrap());
+    assert!(!place.path("-").exists());
+    refused(
+        &predict("-", &["--adapters", "run"]),
+        &["a folder is needed"],
+    );
 }
 
 #[cfg(unix)]
@@ -409,4 +430,19 @@ fn deepseas_files_are_predicted_on() {
     let table = place.csv("p.csv");
     assert_eq!(table.column("id"), ["0", "1", "2", "3", "4", "5", "6"]);
     assert!(table.numbers("p_1").iter().all(|p| (0.0..=1.0).contains(p)));
+}
+
+#[test]
+fn a_run_that_is_not_there_is_not_taken_for_a_model() {
+    let place = Place::new();
+    place.write("runs/one/config.toml", "");
+    std::fs::create_dir(place.path("empty")).unwrap();
+    let eval = |what: &str| place.lingo(&["eval", what, "--data", "data"]);
+    refused(&eval("nowhere"), &["nowhere: no such", "a run folder"]);
+    refused(&eval("runs"), &["runs is no run but holds some"]);
+    refused(&eval("empty"), &["empty: neither a run folder"]);
+    refused(
+        &eval("runs/two"),
+        &["runs/two", "in runs; give the path of a run"],
+    );
 }

@@ -107,6 +107,10 @@ fn a_table_of_predictions_that_is_given_up_leaves_nothing_behind() {
         assert!(waited, "nothing is written");
         std::thread::sleep(Duration::from_millis(20));
     }
+    assert!(
+        child.try_wait().unwrap().is_none(),
+        "it is too fast for this"
+    );
     // Ctrl-C takes the same way, but who runs tests in the background may have had it ignored.
     signal(&child, "-TERM");
     assert_eq!(child.wait().unwrap().signal(), Some(15));

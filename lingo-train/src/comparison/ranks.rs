@@ -33,7 +33,7 @@ impl RankCurve {
             return Ok(None);
         }
         let path = run.dir.join("train.csv");
-        if !path.exists() {
+        if !path.is_file() {
             let dir = run.dir.clone();
             return Err(ComparisonError::NoSteps { dir });
         }

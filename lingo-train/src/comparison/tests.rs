@@ -118,17 +118,27 @@ fn a_run_without_result_is_none_and_what_is_no_run_is_an_error() {
     );
 }
 
+/// The differences of a row, which has some.
+fn differences(row: &Row) -> &BTreeMap<&'static str, Option<Difference>> {
+    match &row.against {
+        Some(Against::Differences { scores, .. }) => scores,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn rows_are_held_against_another_seed_by_seed() {
     let place = TempDir::new().unwrap();
-    let elsewhere = LINGO.replace("/data/H3/", "/data/H4/");
+    let lingo = LINGO.replace("train = \"/data/H3/train.csv\"", "dir = \"/data/H3\"");
+    let lingo = format!("{lingo}\n[train]\nepochs = 2");
+    let elsewhere = lingo.replace("/data/H3", "/other/H3");
     let runs = [
         run(&place, "a1", LORA, 1, 0.2),
         run(&place, "a2", LORA, 2, 0.5),
         run(&place, "a3", LORA, 3, 0.4),
-        run(&place, "b3", LINGO, 3, 0.3),
-        run(&place, "b1", LINGO, 1, 0.5),
-        run(&place, "b9", LINGO, 9, 0.9),
+        run(&place, "b3", &lingo, 3, 0.3),
+        run(&place, "b1", &lingo, 1, 0.5),
+        run(&place, "b9", &lingo, 9, 0.9),
         run(&place, "c1", &elsewhere, 1, 0.9),
         run(&place, "d9", &format!("{LORA}\nrank = 2"), 9, 0.9),
     ];
@@ -137,18 +147,27 @@ fn rows_are_held_against_another_seed_by_seed() {
     // Any run of a row stands for it, by whatever name.
     let baseline = place.path().join("b1/../a2");
     hold_against(&mut rows, &runs, &metrics, &baseline).unwrap();
-    let [lora, lingo, other_task, other_seed] = &rows[..] else {
+    let [lora, lingo, other_data, other_seed] = &rows[..] else {
         panic!("{rows:?}");
     };
-    assert!(lora.against.is_none() && other_task.against.is_none());
-    let against = lingo.against.as_ref().unwrap();
-    let Difference { score, better } = against["mcc"].unwrap();
+    assert_eq!(lora.against, Some(Against::Baseline));
+    // A folder of the same name is not the same data.
+    assert_eq!(other_data.name.task, lora.name.task);
+    assert_eq!(other_data.against, Some(Against::OtherTest));
+    let Difference { score, better } = differences(lingo)["mcc"].unwrap();
     // +.3 with seed 1, -.1 with seed 3.
     assert!((score.mean - 0.1).abs() < 1e-12);
     assert!((score.sd.unwrap() - 0.08f64.sqrt()).abs() < 1e-12);
     assert_eq!((score.n, better), (2, 1));
-    assert_eq!(against["auroc"], None);
-    assert_eq!(other_seed.against.as_ref().unwrap()["mcc"], None);
+    assert_eq!(differences(lingo)["auroc"], None);
+    assert_eq!(differences(other_seed)["mcc"], None);
+    // What makes it unfair is told, not what makes it another method.
+    let settings = |row: &Row| match &row.against {
+        Some(Against::Differences { settings, .. }) => settings.iter().cloned().collect(),
+        _ => Vec::new(),
+    };
+    assert_eq!(settings(lingo), ["train.epochs"]);
+    assert!(settings(other_seed).is_empty());
 
     let nowhere = hold_against(&mut rows, &runs, &metrics, &place.path().join("e"));
     let said = nowhere.unwrap_err().to_string();
@@ -156,17 +175,51 @@ fn rows_are_held_against_another_seed_by_seed() {
 }
 
 #[test]
-fn less_of_a_loss_is_better() {
+fn less_of_a_loss_is_better_and_as_much_is_not() {
     let place = TempDir::new().unwrap();
+    let other = format!("{LORA}\nrank = 2");
     let mut runs = [
         run(&place, "a", LORA, 1, 0.2),
-        run(&place, "b", LINGO, 1, 0.2),
+        run(&place, "b", &other, 1, 0.2),
     ];
+    let metrics = [MetricName::Loss, MetricName::Mcc];
     for (run, loss) in runs.iter_mut().zip([0.5, 0.25]) {
         run.result.test.insert("loss".to_owned(), loss.into());
     }
-    let mut rows = compare(&runs, &[MetricName::Loss]).unwrap();
-    hold_against(&mut rows, &runs, &[MetricName::Loss], &runs[0].dir).unwrap();
-    let found = rows[1].against.as_ref().unwrap()["loss"].unwrap();
-    assert_eq!((found.score.mean, found.better), (-0.25, 1));
+    let mut rows = compare(&runs, &metrics).unwrap();
+    hold_against(&mut rows, &runs, &metrics, &runs[0].dir).unwrap();
+    let [loss, mcc] = ["loss", "mcc"].map(|metric| differences(&rows[1])[metric].unwrap());
+    assert_eq!((loss.score.mean, loss.better), (-0.25, 1));
+    assert_eq!((mcc.score.mean, mcc.better), (0.0, 0));
+}
+
+#[test]
+fn test_data_are_told_apart_by_their_content_where_it_is_recorded() {
+    let place = TempDir::new().unwrap();
+    let moved = LORA.replace("/data/H3", "/moved/H3");
+    let runs = [
+        run(&place, "a", LORA, 1, 0.2),
+        run(&place, "b", &moved, 1, 0.3),
+        run(&place, "c", &format!("{LORA}\nrank = 2"), 1, 0.4),
+    ];
+    let note = |name: &str, test: &str| {
+        let file =
+            |content: &str| serde_json::json!({ "path": "x.csv", "bytes": 1, "blake3": content });
+        let record = serde_json::json!({
+            "status": "finished", "reason": null, "started_unix_secs": 1, "ended_unix_secs": 2,
+            "config": {}, "data": [file("train"), file("dev"), file(test)], "model": [],
+            "versions": { "lingo": "1", "burn": "1", "rustc": "1" }, "device": "cpu", "workers": 1,
+            "steps": 1, "tokens": 1, "flops": 1.0, "flops_reference": 1.0, "peak_memory_mib": null,
+            "test_scored": 1,
+        });
+        let path = place.path().join(name).join("run.json");
+        std::fs::write(path, record.to_string()).unwrap();
+    };
+    for (name, test) in [("a", "one"), ("b", "one"), ("c", "two")] {
+        note(name, test);
+    }
+    let mut rows = compare(&runs, &[MetricName::Mcc]).unwrap();
+    hold_against(&mut rows, &runs, &[MetricName::Mcc], &runs[0].dir).unwrap();
+    assert_eq!(differences(&rows[1])["mcc"].unwrap().better, 1);
+    assert_eq!(rows[2].against, Some(Against::OtherTest));
 }
