@@ -29,7 +29,12 @@ pub use shell::{CompletionsArgs, ManArgs};
   lingo train run.toml --set adapter.method=lora --set train.learning_rate=3e-4 --device wgpu
   lingo train configs/task/h3.toml configs/model/opt-125m.toml configs/method/lingo.toml
   lingo predict runs/run --input genes.fasta --output genes.csv
-  lingo inspect models/opt-125m --data data/prom_300_tata")]
+  lingo inspect models/opt-125m --data data/prom_300_tata
+
+Exit code: 0 done; 1 an error, told on standard error; 2 the command line is not understood; 129, 130 or 143 stopped by a
+signal, and what goes on with it is told.
+Environment: NO_COLOR for no colours; HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE as Hugging Face's tools have them;
+RAYON_NUM_THREADS for the number of cores.")]
 pub struct Args {
     /// Say nothing but results and errors.
     #[arg(short, long, global = true)]

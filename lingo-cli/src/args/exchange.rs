@@ -29,7 +29,7 @@ pub struct ExportArgs {
     /// With hf: the adapter folded into the model, as it always is.
     #[arg(long)]
     pub merged: bool,
-    /// With hf: the type of all numbers [default: f32].
+    /// With hf: the type of all numbers; of 16 bits, bf16 has the range of f32, f16 is finer [default: f32].
     #[arg(long, value_parser = choice(&Precision::ALL, Precision::name))]
     pub dtype: Option<Precision>,
     /// Replace what an export has written.
@@ -69,7 +69,8 @@ pub struct ImportArgs {
     /// The folder to write.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// The type of all numbers [default: each tensor's own; f16 for quantised ones].
+    /// The type of all numbers; of 16 bits, bf16 has the range of f32, f16 is finer [default: each tensor's own; f16 for
+    /// quantised ones].
     #[arg(long, value_parser = choice(&Precision::ALL, Precision::name))]
     pub dtype: Option<Precision>,
     /// Replace a folder that an import has written.

@@ -286,9 +286,11 @@ fn report(runs: &[FinishedRun], args: &DemoArgs) -> Result<()> {
     let [svg, png] = paths.map(|path| path.display().to_string());
     result!("picture     {svg}, {png}");
     note!(
-        "use it      lingo predict {} --input genes.fasta --output genes.csv (1: coding)\n\
+        "use it      lingo predict {} --input {} --output coding.csv\n\
+         \x20           (or a FASTA file of yours; p_1 is the probability of coding)\n\
          change it   lingo train {} --set train.max_steps=0 --set train.epochs=3",
         args.out.join("lingo-1").display(),
+        files::configs(&args.out).join("data/test.csv").display(),
         files::configs(&args.out).join("lingo.toml").display()
     );
     Ok(())

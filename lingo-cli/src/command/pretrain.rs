@@ -7,7 +7,7 @@ mod shown;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn::tensor::TensorData;
 use lingo_train::checkpoint::Found;
 use lingo_train::config::{PretrainConfig, Resolved};
@@ -49,7 +49,16 @@ pub fn run(args: &PretrainArgs) -> Result<()> {
 
 /// Reads a run file with what replaces its keys.
 pub fn resolve(args: &RunArgs) -> Result<Resolved<PretrainConfig>> {
-    Ok(PretrainConfig::load(&args.files, &args.overrides())?)
+    let loaded = PretrainConfig::load(&args.files, &args.overrides());
+    if loaded.is_err() && PretrainConfig::is_contradicted_by(&args.files)? {
+        let names = args.files.iter().map(|file| file.display().to_string());
+        let names: Vec<String> = names.collect();
+        bail!(
+            "{} is for `lingo train`: it has sections of fine-tuning, such as [data]",
+            names.join(" ")
+        );
+    }
+    Ok(loaded?)
 }
 
 fn pretrain(

@@ -66,10 +66,17 @@ fn a_folder_of_data_that_is_nowhere_is_named_with_where_it_was_looked_for() {
     place.run_file("lora");
     std::fs::create_dir(place.path("tasks")).unwrap();
     let nowhere = ["--set", "data.dir=H33"];
-    refused(&place.train(&nowhere), &["data.dir", "no folder", "/H33; "]);
+    refused(&place.train(&nowhere), &["data.dir", "/H33 is not there; "]);
     let of_tasks = [&nowhere[..], &["--set", "data.root=tasks"]].concat();
-    let parts = ["data.dir", "tasks/H33 (", "data.root", "/tasks, then"];
+    let parts = [
+        "data.dir",
+        "tasks/H33 is not there",
+        "data.root",
+        "/tasks);",
+    ];
     refused(&place.train(&of_tasks), &parts);
+    let file = ["--set", "data.dir=run.toml"];
+    refused(&place.train(&file), &["/run.toml is no folder"]);
     untouched(&place);
 }
 

@@ -287,6 +287,8 @@ fn what_cannot_be_pretrained_is_one_error_that_says_what_to_do() {
         assert!(!place.path("bad").exists(), "{set} left a folder");
     }
     refused(&place.lingo(&["train", "pre.toml"]), &["lingo pretrain"]);
+    place.run_file("lora");
+    refused(&place.lingo(&["pretrain", "run.toml"]), &["lingo train"]);
     let shown = succeeded(&place, &["config", "show", "pre.toml", "--set", "seed=7"]);
     assert!(
         shown.contains("# --set") && shown.contains("warmup_ratio = 0.05"),

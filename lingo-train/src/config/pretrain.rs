@@ -140,11 +140,21 @@ impl PretrainConfig {
     /// # Errors
     /// If a file cannot be read, is no TOML or extends itself.
     pub fn is_described_by(files: &[impl AsRef<Path>]) -> Result<bool, ConfigError> {
+        Self::have_section(files, &[SECTION])
+    }
+
+    /// Whether run files are for fine-tuning: they have one of its sections.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn is_contradicted_by(files: &[impl AsRef<Path>]) -> Result<bool, ConfigError> {
+        Self::have_section(files, &["data", "adapter", "prompt"])
+    }
+
+    fn have_section(files: &[impl AsRef<Path>], names: &[&str]) -> Result<bool, ConfigError> {
         let layers = Layers::load(files, &[])?;
-        Ok(layers
-            .files
-            .iter()
-            .any(|layer| layer.table.contains_key(SECTION)))
+        let mut tables = layers.files.iter().map(|layer| &layer.table);
+        Ok(tables.any(|table| names.iter().any(|name| table.contains_key(*name))))
     }
 
     /// The configuration in full as TOML.

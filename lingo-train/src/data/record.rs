@@ -162,7 +162,7 @@ pub enum DataError {
     },
     /// The file's name does not tell its format, or tells one that is not read.
     #[error(
-        "{}: {reason}; expected .csv (with a column `sequence`) or FASTA (.fa, .fasta, .fna)",
+        "{}: {reason}; expected .csv (with a column `sequence`), FASTA (.fa, .fasta, .fna, .fas) or DeepSEA's .mat",
         path.display()
     )]
     Format {
@@ -206,6 +206,9 @@ fn list(names: &[String]) -> String {
 /// A guess where the whole header is one column.
 fn other_separator(header: &[String]) -> &'static str {
     match header {
+        [first, ..] if first.starts_with('>') => {
+            " (this looks like FASTA: its name is to end in .fa)"
+        }
         [one] if one.contains(['\t', ';']) => " (columns are separated by commas)",
         _ => "",
     }

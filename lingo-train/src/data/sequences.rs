@@ -42,6 +42,7 @@ pub fn sequences(path: &Path, scratch: &Path) -> Result<Records<'static>, DataEr
     match extension.map(str::to_ascii_lowercase).as_deref() {
         Some("csv" | "mat") => records(path, Wanted::Nothing, scratch),
         Some(_) => Err(format("the extension is not known")),
+        None if path.is_dir() => Err(format("it is a folder, give a file")),
         None => Err(format("the name has no extension")),
     }
 }

@@ -29,10 +29,11 @@ pub struct Text {
 pub enum TaskError {
     /// There is no folder of the task.
     #[error(
-        "data.dir: there is no folder {}{}; name the one that holds train.csv, dev.csv and test.csv",
+        "data.dir: {} is {}{}; name the folder that holds train.csv, dev.csv and test.csv",
         dir.display(),
+        if dir.exists() { "no folder" } else { "not there" },
         root.as_ref().map_or(String::new(), |root| {
-            format!(" (looked for in data.root, {}, then beside the run file and here)", root.display())
+            format!(" (nor is it outside data.root, which is {})", root.display())
         })
     )]
     NoFolder {

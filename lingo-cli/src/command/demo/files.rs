@@ -75,7 +75,8 @@ fn write(
         let path = place(name);
         match std::fs::read(&path) {
             Ok(found) if found == content => continue,
-            Ok(_) if !overwrite => bail!(
+            // What is told of them decides nothing.
+            Ok(_) if !overwrite && !name.ends_with(".md") => bail!(
                 "{} is not the demo's: another version of lingo wrote it, or it was changed; begin anew with --overwrite, \
                  choose another folder with --out, or train by your own file with `lingo train`",
                 path.display()
@@ -114,6 +115,18 @@ mod tests {
         let mut held = FILES.map(|(name, _)| name);
         held.sort_unstable();
         assert_eq!(found, held);
+    }
+
+    #[test]
+    fn what_an_older_version_tells_of_the_same_files_stops_nobody() {
+        let place = tempfile::tempdir().unwrap();
+        let told = unpack(place.path(), false)
+            .unwrap()
+            .join("model/PROVENANCE.md");
+        let written = std::fs::read(&told).unwrap();
+        std::fs::write(&told, "older").unwrap();
+        unpack(place.path(), false).unwrap();
+        assert_eq!(std::fs::read(&told).unwrap(), written);
     }
 
     #[test]
