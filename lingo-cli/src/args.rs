@@ -31,10 +31,16 @@ pub use shell::{CompletionsArgs, ManArgs};
   lingo predict runs/run --input genes.fasta --output genes.csv
   lingo inspect models/opt-125m --data data/prom_300_tata
 
-Exit code: 0 done; 1 an error, told on standard error; 2 the command line is not understood; 129, 130 or 143 stopped by a
-signal, and what goes on with it is told.
-Environment: NO_COLOR for no colours; HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE as Hugging Face's tools have them;
-RAYON_NUM_THREADS for the number of cores.")]
+Exit codes:
+  0              done
+  1              an error, told on standard error
+  2              the command line is not understood
+  129, 130, 143  stopped by a signal; what goes on with it is told
+
+Environment:
+  NO_COLOR                                           no colours
+  RAYON_NUM_THREADS                                  how many cores to use
+  HF_HOME, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE     as Hugging Face's tools have them")]
 pub struct Args {
     /// Say nothing but results and errors.
     #[arg(short, long, global = true)]
