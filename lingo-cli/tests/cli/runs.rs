@@ -441,3 +441,13 @@ fn sequences_that_test_shares_with_training_are_told_before_training() {
         "{said}"
     );
 }
+
+/// Whole models are as good at it, as long as their gradients are small.
+#[test]
+fn full_fine_tuning_of_a_small_model_shares_a_batch_as_adapters_do() {
+    let workers = ["full", "lora"].map(|method| {
+        let place = Place::trained(method, &["--set", "train.max_steps=2"]);
+        place.json("run/run.json")["workers"].as_u64().unwrap()
+    });
+    assert_eq!(workers[0], workers[1]);
+}

@@ -19,6 +19,9 @@ use crate::workers::{Compute, Workers};
 /// Adam's ε in the paper; Burn's own default is larger.
 const EPSILON: f32 = 1e-8;
 
+/// Bytes of the gradients of a whole model up to which several parts of a batch may have them at a time.
+const LARGEST_GRADIENTS: usize = 64 << 20;
+
 /// Settings, data and length of a run, and what follows from them.
 pub(super) struct Plan {
     pub(super) config: RunConfig,
@@ -89,9 +92,10 @@ impl Plan {
         if let (Compute::Host { threads }, Some(count)) = (compute, before) {
             return Ok(Workers::exactly(count, *threads)?);
         }
+        let gradients = self.trainable_parameters * size_of::<f32>();
         let parts = match self.config.adapter.method {
             // Each part has gradients of its own, here as large as the model.
-            Method::Full => 1,
+            Method::Full if gradients > LARGEST_GRADIENTS => 1,
             _ => self.config.train.batch_size,
         };
         Ok(Workers::new(compute, parts)?)
