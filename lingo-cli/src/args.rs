@@ -35,7 +35,7 @@ Exit codes:
   0              done
   1              an error, told on standard error
   2              the command line is not understood
-  129, 130, 143  stopped by a signal; what goes on with it is told
+  129, 130, 143  stopped by a signal; of a run it is told what goes on with it
 
 Environment:
   NO_COLOR                                           no colours

@@ -141,7 +141,7 @@ pub struct PredictArgs {
     /// Sequences: CSV with a column `sequence`, FASTA, or DeepSEA's .mat.
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// Where to write: CSV with id, prediction, p_0, p_1, ..., or id and p_NAME of each label; with --adapters a folder, with a file for each of them; - for standard output.
+    /// Where to write: CSV with id, prediction, p_0, p_1, ..., or id and p_NAME of each label; - for standard output; with --adapters a folder, with a file for each of them.
     #[arg(long, value_name = "FILE|DIR")]
     pub output: PathBuf,
     /// Replace output files that exist.
