@@ -17,11 +17,13 @@ FEATURES = [("letters", 1, False), ("3-mers", 3, False), ("letters by position",
 
 
 def read(file: Path) -> list[tuple[str, int]]:
+    if not file.is_file():
+        sys.exit(f"{file} is not there; give a folder with train.csv, dev.csv and test.csv")
     with file.open(newline="") as rows:
-        split = [(row["sequence"].upper(), int(row["label"])) for row in csv.DictReader(rows)]
-    if not {label for _, label in split} <= {0, 1}:
-        sys.exit(f"{file}: the labels are not 0 and 1")
-    return split
+        split = [(row.get("sequence"), row.get("label")) for row in csv.DictReader(rows)]
+    if {label for _, label in split} != {"0", "1"} or None in (sequence for sequence, _ in split):
+        sys.exit(f"{file}: needed are columns `sequence` and `label`, and labels 0 and 1, both of them")
+    return [(sequence.upper(), int(label)) for sequence, label in split]
 
 
 def features(sequence: str, k: int, by_position: bool) -> list:
@@ -70,6 +72,8 @@ def auroc(labels: list[int], scores: list[float]) -> float:
 
 
 def main() -> None:
+    if len(sys.argv) != 2:
+        sys.exit("usage: python3 tools/baselines.py FOLDER")
     folder = Path(sys.argv[1])
     train, dev, test = (read(folder / f"{split}.csv") for split in ("train", "dev", "test"))
     print("| features | dev MCC | test MCC | test AUROC |\n| --- | ---: | ---: | ---: |")
